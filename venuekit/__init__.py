@@ -1,0 +1,1 @@
+"""Connect NautilusTrader v2 to trading venues, each venue a plugin."""

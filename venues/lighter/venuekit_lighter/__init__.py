@@ -1,0 +1,1 @@
+"""Lighter, a venue of venuekit."""

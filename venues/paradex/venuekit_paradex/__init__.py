@@ -1,0 +1,1 @@
+"""Paradex, a venue of venuekit."""
