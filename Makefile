@@ -1,0 +1,49 @@
+# Every target sets the environment up first; that costs nothing the second time.
+PY := .venv/bin/python
+JOBS ?= 2
+
+.PHONY: help setup test lint format demo bench vectors independent clean distclean
+
+help:
+	@echo "setup        make .venv with everything pinned"
+	@echo "demo         simulator, node and strategy for 20 seconds, then the check of every fill"
+	@echo "test         all tests"
+	@echo "lint         ruff, mypy --strict, import contracts"
+	@echo "format       let ruff fix what it can"
+	@echo "bench        the table of ratios"
+	@echo "vectors      write the signing vectors anew with the reference library"
+	@echo "independent  let the official client trade on the simulator"
+	@echo "clean        remove caches; distclean removes .venv as well"
+
+setup:
+	@sh tools/setup.sh
+
+demo: setup
+	@.venv/bin/venuekit demo $(ARGS)
+
+test: setup
+	@$(PY) -m pytest -q -n $(JOBS) $(ARGS)
+
+lint: setup
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache
+
+format: setup
+	@$(PY) -m ruff check --fix-only --quiet .
+
+bench: setup
+	@$(PY) benchmarks/run.py $(ARGS)
+
+vectors: setup
+	@$(PY) venues/paradex/tests/make_vectors.py $(ARGS)
+
+independent: setup
+	@$(PY) tests/independent/paradex_sdk.py $(ARGS)
+
+clean:
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name .venv -prune -o -name .independent -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -type d -print | xargs rm -rf
+
+distclean: clean
+	@rm -rf .venv .independent
