@@ -1,0 +1,68 @@
+"""The symbol index: a venue's own symbol and a Nautilus instrument id, one to one, with the exact grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from venuekit.errors import BadValue
+
+if TYPE_CHECKING:
+    from nautilus_trader.model import InstrumentId
+
+    from venuekit.interfaces.model import Instrument
+
+
+@frozen
+class Symbol:
+    """One instrument under both names, with the precisions its prices and sizes must have."""
+
+    raw: str
+    """As the venue writes it, e.g. `BTC-USD-PERP`."""
+    instrument_id: InstrumentId
+    instrument: Instrument
+    price_precision: int
+    size_precision: int
+
+
+@define
+class Symbols:
+    """Every instrument of one venue; filled by the venue's `InstrumentSource`."""
+
+    _by_raw: dict[str, Symbol] = field(factory=dict)
+    _by_id: dict[InstrumentId, Symbol] = field(factory=dict)
+
+    def add(self, raw: str, instrument: Instrument) -> Symbol:
+        """`raw` and the instrument's id name each other after this; raise `BadValue` when either names another."""
+        known, other = self._by_raw.get(raw), self._by_id.get(instrument.id)
+        if (known and known.instrument_id != instrument.id) or (other and other.raw != raw):
+            raise BadValue(
+                f"symbol {raw!r} and instrument {instrument.id} do not map one to one",
+                hint="two venue symbols must never share one instrument id",
+            )
+        symbol = Symbol(raw, instrument.id, instrument, instrument.price_precision, instrument.size_precision)
+        self._by_raw[raw] = symbol
+        self._by_id[instrument.id] = symbol
+        return symbol
+
+    def by_raw(self, raw: str) -> Symbol | None:
+        """The instrument under the venue's own symbol, or None."""
+        return self._by_raw.get(raw)
+
+    def by_id(self, instrument_id: InstrumentId) -> Symbol | None:
+        """The instrument under its Nautilus id, or None."""
+        return self._by_id.get(instrument_id)
+
+    def remove(self, raw: str) -> None:
+        """`raw` is unknown after this."""
+        symbol = self._by_raw.pop(raw, None)
+        if symbol:
+            self._by_id.pop(symbol.instrument_id, None)
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return iter(list(self._by_raw.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_raw)

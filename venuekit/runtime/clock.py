@@ -1,0 +1,129 @@
+"""The clocks: real time on the running loop, and virtual time that a test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Callable
+
+from attrs import define, field
+
+from venuekit.interfaces.time import Cancel
+
+
+class RealClock:
+    """Time of this machine; timers run on the asyncio loop of the caller."""
+
+    def __init__(self) -> None:
+        self._random = random.Random()
+        self.offset_ns = 0
+
+    def wall_ns(self) -> int:
+        """Unix nanoseconds, plus the venue offset where one was measured."""
+        return time.time_ns() + self.offset_ns
+
+    def mono_ns(self) -> int:
+        """Monotonic nanoseconds."""
+        return time.monotonic_ns()
+
+    def call_at(self, mono_ns: int, fn: Callable[[], None]) -> Cancel:
+        """Run `fn` on the running loop at `mono_ns`; a moment in the past means: soon."""
+        loop = asyncio.get_running_loop()
+        return loop.call_later(max(0.0, (mono_ns - time.monotonic_ns()) / 1e9), fn)
+
+    async def sleep_until(self, mono_ns: int) -> None:
+        """Return once `mono_ns` has come."""
+        while (left := mono_ns - time.monotonic_ns()) > 0:
+            await asyncio.sleep(left / 1e9)
+
+    def draw(self) -> float:
+        """Uniform in [0, 1)."""
+        return self._random.random()
+
+
+@define(order=False)
+class _Timer:
+    at_ns: int
+    fn: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@define
+class ManualClock:
+    """Virtual time for tests of machines and services: it stands still until `advance`.
+
+    Timers of one instant run in the order they were set.
+    """
+
+    wall_start_ns: int = 1_700_000_000_000_000_000
+    seed: int = 0
+    _now_ns: int = 0
+    _count: int = 0
+    _timers: list[tuple[int, int, _Timer]] = field(factory=list)
+    _random: random.Random = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def wall_ns(self) -> int:
+        """The epoch of this clock plus virtual time."""
+        return self.wall_start_ns + self._now_ns
+
+    def mono_ns(self) -> int:
+        """Virtual nanoseconds since the start."""
+        return self._now_ns
+
+    def call_at(self, mono_ns: int, fn: Callable[[], None]) -> Cancel:
+        """Run `fn` when `advance` reaches `mono_ns`."""
+        timer = _Timer(mono_ns, fn)
+        self._count += 1
+        heapq.heappush(self._timers, (mono_ns, self._count, timer))
+        return timer
+
+    async def sleep_until(self, mono_ns: int) -> None:
+        """Return when `advance` has reached `mono_ns`."""
+        if mono_ns <= self._now_ns:
+            await asyncio.sleep(0)
+            return
+        done = asyncio.get_running_loop().create_future()
+        self.call_at(mono_ns, lambda: None if done.done() else done.set_result(None))
+        await done
+
+    def draw(self) -> float:
+        """Seeded, uniform in [0, 1)."""
+        return self._random.random()
+
+    def next_timer_ns(self) -> int | None:
+        """When the next timer is due, or None."""
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def advance(self, ns: int) -> None:
+        """Move time by `ns`, running every timer that falls due, in order."""
+        end = self._now_ns + ns
+        while (due := self.next_timer_ns()) is not None and due <= end:
+            _, _, timer = heapq.heappop(self._timers)
+            self._now_ns = max(self._now_ns, due)
+            timer.fn()
+        self._now_ns = end
+
+    async def settle(self, rounds: int = 50) -> None:
+        """Let the loop run what is ready, without moving time."""
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+
+    async def run_for(self, ns: int) -> None:
+        """Move time by `ns` timer by timer, letting the loop settle after each."""
+        end = self._now_ns + ns
+        await self.settle()
+        while (due := self.next_timer_ns()) is not None and due <= end:
+            self.advance(max(0, due - self._now_ns))
+            await self.settle()
+        self.advance(end - self._now_ns)
+        await self.settle()

@@ -1,0 +1,1 @@
+"""Layers: each wraps a transport and is one (record, replay, faults)."""
