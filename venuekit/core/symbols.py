@@ -35,7 +35,7 @@ class Symbols:
     _by_id: dict[InstrumentId, Symbol] = field(factory=dict)
 
     def add(self, raw: str, instrument: Instrument) -> Symbol:
-        """`raw` and the instrument's id name each other after this; raise `BadValue` when either names another."""
+        """`raw` and the instrument's id name each other; raise `BadValue` when either names another."""
         known, other = self._by_raw.get(raw), self._by_id.get(instrument.id)
         if (known and known.instrument_id != instrument.id) or (other and other.raw != raw):
             raise BadValue(

@@ -56,7 +56,7 @@ class Venue(Provided):
     config_class: str = ""
     """`module:attribute` of an attrs class; importing it must be light."""
     prefers: Mapping[str, str] = field(factory=dict)
-    """Names chosen when the config names none: `http`, `stream`, `rpc`, `retry`, `signer`, `reconciliation`."""
+    """Names chosen when the config names none, by `http`, `stream`, `rpc`, `retry`, `signer`."""
 
 
 @hookspec

@@ -1,6 +1,6 @@
-"""The manifest: what a venue can do, as data. Enumerations are texts so that reading one imports nothing heavy.
+"""The manifest: what a venue can do, as data. Nautilus names are texts: reading one imports nothing heavy.
 
-Every leaf has a reader: local denial, the limiter, sessions, the retry table, the docs table or the case selector.
+Every leaf has a reader: local denial, the limiter, sessions, the retry table, or the docs table.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class ErrorRule:
 
 @frozen
 class Environment:
-    """One environment of a venue: addresses by name, and facts that must not differ from what the venue says."""
+    """One environment: addresses by name, and facts that must not differ from what the venue says."""
 
     addresses: Mapping[str, str]
     facts: Mapping[str, str] = field(factory=dict)

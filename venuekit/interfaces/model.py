@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     )
 
     type Order = (
-        MarketOrder | LimitOrder | StopMarketOrder | StopLimitOrder | MarketIfTouchedOrder | LimitIfTouchedOrder
+        MarketOrder
+        | LimitOrder
+        | StopMarketOrder
+        | StopLimitOrder
+        | MarketIfTouchedOrder
+        | LimitIfTouchedOrder
     )
     type Instrument = CryptoPerpetual | CurrencyPair | CryptoFuture | CryptoOption

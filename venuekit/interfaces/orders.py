@@ -1,4 +1,4 @@
-"""Order entry without I/O: a Nautilus order to signed bytes with all its ids, and a reply to a verdict per order."""
+"""Order entry without I/O: a Nautilus order to signed bytes with all its ids, a reply to a verdict."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ type Command = Submit | Modify | Cancel | CancelAll
 
 @frozen
 class Denied:
-    """A local refusal: nothing goes on the wire. `code` is one of Nautilus's standard denial reasons where one fits."""
+    """A local refusal: nothing goes on the wire. `code` is a standard denial reason where one fits."""
 
     code: str
     text: str
@@ -82,7 +82,7 @@ class Draft:
     covers: tuple[str, ...]
     """Client order ids."""
     lane: str
-    """Requests of one lane keep their order on the wire; the account-wide nonce lane or one lane per order."""
+    """Requests of one lane keep their order on the wire: the nonce lane of a key, or one per order."""
     port: str
     payload: object = field(repr=False)
 

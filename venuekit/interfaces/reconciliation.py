@@ -42,7 +42,10 @@ type AccountRow = OrderRecord | FillRecord | PositionRecord | BalanceRecord
 
 
 class ReconciliationSource(Protocol):
-    """Reads; every method raises on failure (`SendFailed`, `WaitNeeded`, `AuthNeeded`, `GiveUp`): empty is never an error."""
+    """Reads; every method raises on failure (`SendFailed`, `WaitNeeded`, `AuthNeeded`, `GiveUp`).
+
+    An empty answer is never an error, and an error is never an empty answer.
+    """
 
     async def page(self, query: Query, window: Window, cursor: str | None) -> Page[AccountRow]:
         """One page of rows of the kind that `query` names."""

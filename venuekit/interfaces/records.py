@@ -1,4 +1,4 @@
-"""Evidence about an account: sparse records built from Nautilus value types. None means: this source does not say."""
+"""Evidence about an account: sparse records of Nautilus value types. None: this source does not say."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class OrderRecord:
     reason: str = ""
     post_only_refusal: bool = False
     refusal: bool = False
-    """A terminal status that is a refusal (risk check, crossing post-only), not a cancel somebody asked for."""
+    """A terminal status that is a refusal (risk check, crossing post-only), not a cancel asked for."""
     modify: ModifyResult | None = None
     version: int | None = None
     """Per-order version of the venue, larger is newer; None: the venue has none."""

@@ -154,7 +154,7 @@ class Draining:
 
 @frozen
 class Quarantined:
-    """One frame or record that was not understood: counted as `quarantined.<kind>`, logged, not lost in silence."""
+    """A frame or record that was not understood: counted as `quarantined.<kind>` and logged."""
 
     kind: str
     why: str

@@ -1,0 +1,105 @@
+"""HTTP over httpx, with evidence of what may have left."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from venuekit.errors import SendFailed
+from venuekit.interfaces.request import Evidence, HttpRequest, Reply, Request, nothing_sent
+from venuekit.interfaces.time import Clock
+
+MAX_BODY_BYTES = 64 * 2**20
+"""A reply larger than this is cut off and counts as a failed transport."""
+
+
+class HttpxPort:
+    """One host over a keep-alive pool; redirects are not followed, the environment's proxies are not read."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        clock: Clock,
+        timeouts_ms: Mapping[str, int],
+        options: Mapping[str, str],
+    ) -> None:
+        self._clock = clock
+        self._timeouts_ms = timeouts_ms
+        # Without an https address no certificate store is loaded (20 ms); TLS would then fail, never pass.
+        tls = (
+            ssl.create_default_context()
+            if base_url.startswith("https:")
+            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
+        self._client = httpx.AsyncClient(
+            base_url=base_url.rstrip("/") + "/",
+            verify=tls,
+            trust_env=False,
+            proxy=options.get("proxy") or None,
+            follow_redirects=False,
+            timeout=None,  # noqa: S113  one deadline a request covers connect, write and read: see send
+            limits=httpx.Limits(max_connections=int(options.get("connections", "32")), keepalive_expiry=20.0),
+        )
+
+    async def send(self, request: Request, *, on_sent: Callable[[], None] = nothing_sent) -> Reply:
+        """See `RequestPort`; `on_sent` runs with the reply, since a pool has no order."""
+        if not isinstance(request, HttpRequest):
+            raise TypeError(f"an HTTP port cannot send a {type(request).__name__}")
+        wrote = False
+
+        async def trace(name: str, _info: object) -> None:
+            nonlocal wrote
+            wrote = wrote or name.endswith("send_request_headers.started")
+
+        def evidence() -> Evidence:
+            return Evidence.MAYBE_SENT if wrote else Evidence.NOT_SENT
+
+        try:
+            async with asyncio.timeout(self._timeouts_ms.get(request.op, 10_000) / 1e3):
+                reply = await self._exchange(request, trace)
+        except TimeoutError as error:
+            raise SendFailed(f"{request.op} timed out", evidence=evidence()) from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ssl.SSLError) as error:
+            # The text of a transport error can repeat a URL or header, so only its type is passed on.
+            raise SendFailed(f"{request.op} failed: {type(error).__name__}", evidence=evidence()) from error
+        on_sent()
+        return reply
+
+    async def _exchange(self, request: HttpRequest, trace: Callable[[str, object], object]) -> Reply:
+        headers = dict(request.headers)
+        if request.body:
+            headers.setdefault("content-type", "application/json")
+        async with self._client.stream(
+            request.method,
+            request.path.lstrip("/"),
+            params=list(request.query) or None,
+            headers=headers,
+            content=request.body or None,
+            extensions={"trace": trace},
+        ) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise httpx.ReadError("reply too large")
+            return Reply(
+                status=response.status_code,
+                body=bytes(body),
+                headers={name.lower(): value for name, value in response.headers.items()},
+                ts_ns=self._clock.wall_ns(),
+            )
+
+    async def close(self) -> None:
+        """Every pooled connection is closed."""
+        await self._client.aclose()
+
+
+def httpx_port(
+    base_url: str, *, clock: Clock, timeouts_ms: Mapping[str, int], options: Mapping[str, str]
+) -> HttpxPort:
+    """The transport behind `http/httpx`; options: `proxy`, `connections`."""
+    return HttpxPort(base_url, clock=clock, timeouts_ms=timeouts_ms, options=options)
