@@ -64,7 +64,7 @@ class Reply:
     """What came back: an HTTP status, an RPC code, or `ok`/`error` over a stream."""
 
     status: int | str | None
-    body: bytes
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
     headers: Mapping[str, str] = field(factory=dict, repr=_masked)
     ts_ns: int = 0
 

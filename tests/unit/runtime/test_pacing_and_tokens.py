@@ -1,0 +1,331 @@
+"""Pacer, TokenKeeper and Requester under a clock that only the test moves."""
+
+import asyncio
+import logging
+
+import pytest
+
+from venuekit.core.retry import FullJitter
+from venuekit.errors import AuthNeeded, SendFailed
+from venuekit.interfaces.manifest import (
+    BookRule,
+    Bucket,
+    Chain,
+    ErrorRule,
+    Manifest,
+    Operation,
+    OpKind,
+    Priority,
+    Says,
+    Scope,
+    Seconds,
+    SnapshotFrom,
+)
+from venuekit.interfaces.request import Evidence, HttpRequest, Reply
+from venuekit.interfaces.signer import Secret, Token
+from venuekit.interfaces.time import AtWall
+from venuekit.runtime.clock import ManualClock
+from venuekit.runtime.pacer import Pacer, retry_after_ns
+from venuekit.runtime.requester import Requester
+from venuekit.runtime.tokens import TokenKeeper
+
+SECOND = 1_000_000_000
+LOG = logging.getLogger("test")
+
+
+class Counts:
+    def __init__(self):
+        self.table = {}
+
+    def inc(self, name, n=1):
+        self.table[name] = self.table.get(name, 0) + n
+
+
+MANIFEST = Manifest(
+    venue="TEST",
+    title="Test",
+    environments={},
+    products=frozenset(),
+    data={},
+    streams={},
+    ports={},
+    operations={
+        "submit": Operation(OpKind.COMMAND, {"orders": 1}, Priority.SUBMIT),
+        "cancel": Operation(OpKind.COMMAND, {"orders": 1}, Priority.CANCEL),
+        "read": Operation(OpKind.READ),
+    },
+    buckets={"orders": Bucket(Scope.ACCOUNT, rate=1, per=Seconds(1), burst=1)},
+    errors=(ErrorRule("rest", "INVALID_TOKEN", Says.AUTH),),
+    book=BookRule(Chain.PLUS_ONE, SnapshotFrom.STREAM),
+)
+
+
+def token(clock, text, life_ns=300 * SECOND):
+    now = clock.wall_ns()
+    return Token(Secret(text), expires=AtWall(now + life_ns), issued=AtWall(now))
+
+
+class Auth:
+    """Hands out numbered tokens; `gate` holds a flight in the air."""
+
+    def __init__(self, clock):
+        self.clock, self.flights, self.error, self.gate = clock, 0, None, None
+
+    async def obtain(self):
+        self.flights += 1
+        mine = self.flights
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return token(self.clock, f"t{mine}")
+
+    def attach(self, request, tok):
+        return HttpRequest(
+            request.op, request.method, request.path, headers={"authorization": tok.value.reveal()}
+        )
+
+
+class Port:
+    """Answers from a script; an exception in it is raised."""
+
+    def __init__(self, *answers):
+        self.answers, self.seen = list(answers), []
+
+    async def send(self, request, *, on_sent=lambda: None):
+        self.seen.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        on_sent()
+        return answer
+
+
+def requester(port, clock, counts=None, auth=None, attempts=3):
+    counts = counts or Counts()
+    made = Requester(
+        port,
+        manifest=MANIFEST,
+        pacer=Pacer(MANIFEST, clock, counts),
+        retry=FullJitter(base_ns=SECOND, attempts=attempts),
+        clock=clock,
+        counters=counts,
+    )
+    made.tokens = TokenKeeper(auth, clock, counts, LOG) if auth else None
+    return made
+
+
+async def finish(clock, task, ns=60 * SECOND):
+    await clock.run_for(ns)
+    assert task.done()
+    return task.result()
+
+
+def test_permits_wait_for_room_and_a_cancel_overtakes():
+    async def run():
+        clock = ManualClock()
+        pacer = Pacer(MANIFEST, clock, Counts())
+        order = []
+
+        async def one(op):
+            await pacer.permit(op)
+            order.append((op, clock.mono_ns() // SECOND))
+
+        tasks = [asyncio.ensure_future(one(op)) for op in ("submit", "submit", "cancel")]
+        await clock.run_for(3 * SECOND)
+        assert all(task.done() for task in tasks)
+        assert [op for op, _ in order] == ["submit", "cancel", "submit"]
+        assert pacer.depth() == 0
+
+    asyncio.run(run())
+
+
+def test_a_waiter_that_is_cancelled_frees_its_place():
+    async def run():
+        clock = ManualClock()
+        pacer = Pacer(MANIFEST, clock, Counts())
+        await pacer.permit("submit")
+        dead = asyncio.ensure_future(pacer.permit("submit"))
+        alive = asyncio.ensure_future(pacer.permit("submit"))
+        await clock.settle()
+        dead.cancel()
+        await clock.run_for(int(1.1 * SECOND))
+        assert alive.done()
+        assert not alive.cancelled()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("text", "ns"),
+    [("2", 2 * SECOND), ("0.5", SECOND // 2), ("-1", None), ("soon", None), ("", None), ("0", 0)],
+)
+def test_retry_after(text, ns):
+    assert retry_after_ns(Reply(429, b"", {"retry-after": text})) == ns
+
+
+def test_one_flight_for_many_and_the_token_is_kept():
+    async def run():
+        clock, counts = ManualClock(), Counts()
+        auth = Auth(clock)
+        auth.gate = asyncio.Event()
+        keeper = TokenKeeper(auth, clock, counts, LOG)
+        waiting = [asyncio.ensure_future(keeper.get()) for _ in range(5)]
+        await clock.settle()
+        waiting[0].cancel()
+        auth.gate.set()
+        await clock.settle()
+        assert auth.flights == 1
+        assert {task.result().value.reveal() for task in waiting[1:]} == {"t1"}
+        await keeper.close()
+
+    asyncio.run(run())
+
+
+def test_refreshed_in_time_without_anybody_asking_and_the_old_one_serves_meanwhile():
+    async def run():
+        clock = ManualClock()
+        auth = Auth(clock)
+        keeper = TokenKeeper(auth, clock, Counts(), LOG)
+        assert (await keeper.get()).value.reveal() == "t1"
+        auth.gate = asyncio.Event()
+        await clock.run_for(181 * SECOND)  # three of five minutes
+        assert auth.flights == 2
+        assert (await keeper.get()).value.reveal() == "t1"
+        auth.gate.set()
+        await clock.settle()
+        assert (await keeper.get()).value.reveal() == "t2"
+        await keeper.close()
+
+    asyncio.run(run())
+
+
+def test_a_failed_refresh_is_tried_again_while_the_old_token_lives():
+    async def run():
+        clock = ManualClock()
+        auth = Auth(clock)
+        keeper = TokenKeeper(auth, clock, Counts(), LOG)
+        await keeper.get()
+        auth.error = SendFailed("down", evidence=Evidence.NOT_SENT)
+        await clock.run_for(200 * SECOND)
+        assert auth.flights > 2
+        assert (await keeper.get()).value.reveal() == "t1"
+        auth.error = None
+        await clock.run_for(5 * SECOND)
+        assert (await keeper.get()).value.reveal() != "t1"
+        await keeper.close()
+
+    asyncio.run(run())
+
+
+def test_a_refused_token_is_replaced_and_a_refusal_that_comes_late_changes_nothing():
+    async def run():
+        clock = ManualClock()
+        auth = Auth(clock)
+        keeper = TokenKeeper(auth, clock, Counts(), LOG)
+        first = await keeper.get()
+        keeper.refused(first)
+        second = await keeper.get()
+        assert second.value.reveal() == "t2"
+        keeper.refused(first)
+        assert (await keeper.get()).value.reveal() == "t2"
+        await keeper.close()
+
+    asyncio.run(run())
+
+
+def test_a_read_is_tried_three_times_and_then_the_failure_is_raised():
+    async def run():
+        clock = ManualClock()
+        failures = [SendFailed("timeout", evidence=Evidence.MAYBE_SENT) for _ in range(4)]
+        port = Port(*failures)
+        task = asyncio.ensure_future(requester(port, clock).send(HttpRequest("read", "GET", "/x")))
+        with pytest.raises(SendFailed):
+            await finish(clock, task)
+        assert len(port.seen) == 3
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("evidence", [Evidence.NOT_SENT, Evidence.MAYBE_SENT])
+def test_a_submit_is_sent_once_whatever_happens(evidence):
+    async def run():
+        clock = ManualClock()
+        port = Port(SendFailed("timeout", evidence=evidence))
+        task = asyncio.ensure_future(requester(port, clock).send(HttpRequest("submit", "POST", "/x")))
+        with pytest.raises(SendFailed):
+            await finish(clock, task)
+        assert len(port.seen) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_submit_answered_by_an_error_is_given_back_at_once(status):
+    async def run():
+        clock = ManualClock()
+        port = Port(Reply(status, b"<html>"))
+        task = asyncio.ensure_future(requester(port, clock).send(HttpRequest("submit", "POST", "/x")))
+        assert (await finish(clock, task)).status == status
+        assert len(port.seen) == 1
+
+    asyncio.run(run())
+
+
+def test_a_read_waits_as_long_as_the_venue_asks():
+    async def run():
+        clock = ManualClock()
+        port = Port(Reply(429, b"", {"retry-after": "7"}), Reply(200, b"ok"))
+        task = asyncio.ensure_future(requester(port, clock).send(HttpRequest("read", "GET", "/x")))
+        await clock.run_for(6 * SECOND)
+        assert not task.done()
+        assert (await finish(clock, task)).status == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("refusal", [Reply(401, b""), Reply(400, b'{"error":"INVALID_TOKEN"}')])
+def test_a_read_with_a_dead_token_gets_a_new_one_once(refusal):
+    async def run():
+        clock = ManualClock()
+        auth = Auth(clock)
+        port = Port(refusal, refusal, refusal)
+        made = requester(port, clock, auth=auth)
+        request = HttpRequest("read", "GET", "/x", private=True)
+        task = asyncio.ensure_future(made.send(request))
+        assert (await finish(clock, task)).status == refusal.status
+        assert [seen.headers["authorization"] for seen in port.seen] == ["t1", "t2"]
+        await made.tokens.close()
+
+    asyncio.run(run())
+
+
+def test_a_public_request_carries_no_token():
+    async def run():
+        clock = ManualClock()
+        auth = Auth(clock)
+        port = Port(Reply(200, b""))
+        await requester(port, clock, auth=auth).send(HttpRequest("read", "GET", "/x"))
+        assert auth.flights == 0
+        assert "authorization" not in port.seen[0].headers
+
+    asyncio.run(run())
+
+
+def test_a_token_that_cannot_be_had_ends_the_request_before_the_wire():
+    async def run():
+        clock = ManualClock()
+        auth = Auth(clock)
+        auth.error = AuthNeeded("refused")
+        port = Port()
+        with pytest.raises(AuthNeeded):
+            await requester(port, clock, auth=auth).send(HttpRequest("submit", "POST", "/x", private=True))
+        assert port.seen == []
+
+    asyncio.run(run())
+
+
+def test_no_repr_shows_a_header_value_or_a_token():
+    request = HttpRequest("read", "GET", "/x", headers={"Authorization": "Bearer planted"}, body=b"planted")
+    reply = Reply(200, b"planted", {"set-cookie": "planted"})
+    assert "planted" not in repr(request) + repr(reply) + repr(Secret("planted")) + f"{Secret('planted')}"
