@@ -1,0 +1,1 @@
+"""Plugins, configuration, secrets, and the one composition root."""
