@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
+from venuekit.interfaces.manifest import Environment
 from venuekit.interfaces.orders import OrderCodec
 from venuekit.interfaces.reconciliation import ReconciliationSource
 from venuekit.interfaces.request import RequestPort
@@ -73,6 +74,8 @@ class VenueContext:
     make_signer: Callable[[SecretRef, Mapping[str, str]], Signer] | None = None
     """Resolves a key reference and builds the chosen signer with the venue's facts (chain id, account);
     None for a data-only opening."""
+    environment: Environment = Environment(addresses={})
+    """The chosen environment: its facts, and its addresses with those of the configuration put over them."""
 
 
 type OpenVenue = Callable[[VenueContext], Awaitable[Parts]]
