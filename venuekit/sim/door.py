@@ -5,16 +5,18 @@ A venue's simulator implements `Service`; the loopback server (and later in-memo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @frozen(kw_only=True)
 class Request:
-    """An HTTP request, or the handshake of a stream. Header names are lower case; query values are decoded."""
+    """An HTTP request, or the handshake of a stream. Header names are lower case, query values decoded."""
 
     id: int
     method: str
@@ -36,7 +38,9 @@ class Request:
 
 @define(kw_only=True)
 class Response:
-    """An HTTP answer; `headers` are sent as given. The body's type comes from `content_type`, None sends no type."""
+    """An HTTP answer; `headers` are sent as given. The body's type comes from `content_type`, None sends no
+    type.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -72,7 +76,9 @@ class Connection(Protocol):
         ...
 
     def send(self, frame: bytes | str, label: str = "") -> None:
-        """The frame is queued in order, after the fault plan; `label` names it for fault triggers. No-op when closed."""
+        """The frame is queued in order, after the fault plan; `label` names it for fault triggers. No-op when
+        closed.
+        """
         ...
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -110,5 +116,6 @@ class Service(Protocol):
     def control(self, verb: str, args: Mapping[str, object]) -> object:
         """A control verb that the kit does not know (e.g. the venue's `expire_tokens`); JSON-able result.
 
-        Raises KeyError for an unknown verb."""
+        Raises KeyError for an unknown verb.
+        """
         ...

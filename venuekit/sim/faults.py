@@ -1,21 +1,22 @@
 """Fault plans as data: what goes wrong, when, for whom, and for how long.
 
-The doors ask the plan about every connect, request and frame and obey its `Decision`. Numbers F01 to F24 are those of
-the conformance specification; what a simulator cannot produce is refused with `UnsupportedFault`, never ignored.
+The doors ask the plan about every connect, request and frame and obey its `Decision`. Numbers F01 to F24 are
+those of the conformance specification; what a simulator cannot produce is refused with `UnsupportedFault`,
+never ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from venuekit.sim.door import Response
-
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from venuekit.interfaces.time import Clock
+    from venuekit.sim.door import Response
 
 
 class FaultKind(Enum):
@@ -60,8 +61,8 @@ class Point(Enum):
 class Scope:
     """Which asks count. Empty fields match everything.
 
-    `label` is a glob over: "METHOD /path" of a request or handshake, the text of an incoming frame (its first 4,096
-    characters), the label the service gave an outgoing frame.
+    `label` is a glob over: "METHOD /path" of a request or handshake, the text of an incoming frame (its first
+    4,096 characters), the label the service gave an outgoing frame.
     """
 
     points: frozenset[Point] = frozenset()
@@ -71,7 +72,9 @@ class Scope:
 
 @frozen
 class AtTime:
-    """`after_ms` after the plan took the fault. Acts at once on what is open, and on all that matches while it lasts."""
+    """`after_ms` after the plan took the fault. Acts at once on what is open, and on all that matches while
+    it lasts.
+    """
 
     after_ms: int
 
@@ -103,9 +106,11 @@ Trigger = AtTime | Nth | AtCut | Chance
 
 @frozen(kw_only=True)
 class Fault:
-    """One row of a plan. `times` bounds how often it acts (0: no bound), `lasts_ms` how long after its trigger (0: no
-    bound). A field that the kind does not use is ignored: `status`, `headers`, `body`, `content_type` (F18, F19), `code`
-    and `reason` (F06), `delay_ms` and `jitter_ms` (F09, F20), `keep_bytes` (F12)."""
+    """One row of a plan. `times` bounds how often it acts (0: no bound), `lasts_ms` how long after its
+    trigger (0: no bound). A field that the kind does not use is ignored: `status`, `headers`, `body`,
+    `content_type` (F18, F19), `code` and `reason` (F06), `delay_ms` and `jitter_ms` (F09, F20), `keep_bytes`
+    (F12).
+    """
 
     kind: FaultKind
     trigger: Trigger
@@ -183,7 +188,10 @@ class FaultPlan:
 
 
 def parse_fault(data: Mapping[str, object]) -> Fault:
-    """A fault from JSON data, e.g. {"kind": "F06", "trigger": {"nth": 3}, "scope": {"points": ["out"]}, "code": 1012}.
+    """A fault from JSON data, e.g. {"kind": "F06", "trigger": {"nth": 3}, "scope": {"points": ["out"]},
+    "code": 1012}.
 
-    Triggers: {"after_ms": n}, {"nth": n}, {"cut": "C3", "n": 1}, {"chance": p}. Raises BadFaultPlan, UnsupportedFault."""
+    Triggers: {"after_ms": n}, {"nth": n}, {"cut": "C3", "n": 1}, {"chance": p}. Raises BadFaultPlan,
+    UnsupportedFault.
+    """
     raise NotImplementedError

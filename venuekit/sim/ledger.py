@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from venuekit.interfaces.time import Clock
     from venuekit.sim.exchange import Exchange
     from venuekit.sim.records import Fill, Order
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Seen:
-    """A request received, a frame received or a frame sent. `text` is cut at 2,048 characters; bytes as hex."""
+    """A request, a reply, a frame received or sent. `text` is cut at 2,048 characters, bytes are hex."""
 
     ts_ns: int
     connection: int
@@ -26,14 +27,18 @@ class Seen:
 
 
 class Ledger:
-    """Orders (every version), fills and trades without bound; requests and frames in a ring of `frames` entries."""
+    """Orders (every version), fills and trades without bound; requests and frames in a ring of `frames`
+    entries.
+    """
 
     def __init__(self, exchange: Exchange, clock: Clock, *, frames: int = 20_000) -> None:
         """Recording from now on."""
         raise NotImplementedError
 
     def saw(self, direction: str, label: str, data: bytes | str, connection: int = 0) -> None:
-        """A request or frame is noted with time and connection; direction is "request", "reply", "in" or "out"."""
+        """A request or frame is noted with time and connection; direction is "request", "reply", "in" or
+        "out".
+        """
         raise NotImplementedError
 
     def versions(self, order_id: str) -> Sequence[Order]:
@@ -45,11 +50,13 @@ class Ledger:
         raise NotImplementedError
 
     def digest(self, *, times: bool = False) -> str:
-        """SHA-256 over orders, fills, positions and balances; equal for equal histories. Frames are left out."""
+        """SHA-256 over orders, fills, positions, balances and trades; equal for equal histories."""
         raise NotImplementedError
 
     def to_json(self, account: str | None = None, *, frames: bool = False) -> Mapping[str, object]:
-        """{"orders": [...], "fills": [...], "positions": [...], "balances": [...], "digest": ..., "seen": {...}}.
+        """{"orders": [...], "fills": [...], "positions": [...], "balances": [...], "digest": ..., "seen":
+        {...}}.
 
-        Prices and sizes as plain decimal text, times in ns. `account` keeps only that account's rows."""
+        Prices and sizes as plain decimal text, times in ns. `account` keeps only that account's rows.
+        """
         raise NotImplementedError

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Market:
-    """A linear perpetual. Fees and bands are fractions (0.0003 = 3 bps); sizes are in base, `min_notional` in quote."""
+    """A linear perpetual. Fees and bands are fractions (0.0003 = 3 bps); sizes are in base, `min_notional` in
+    quote.
+    """
 
     symbol: str
     base: str
@@ -37,7 +39,9 @@ class Market:
 
 @frozen(kw_only=True)
 class LiquidityPlan:
-    """How busy a market is. Rates are events a second; sizes are in lots; `walk_bps` is one standard step of the index."""
+    """How busy a market is. Rates are events a second; sizes are in lots; `walk_bps` is one standard step of
+    the index.
+    """
 
     levels: int = 10
     half_spread_ticks: int = 5
@@ -53,7 +57,9 @@ class LiquidityPlan:
 
 
 class Crowd:
-    """Makers that quote around a random walk, takers, and hunters that fill users' resting orders in time priority."""
+    """Makers that quote around a random walk, takers, and hunters that fill users' resting orders in time
+    priority.
+    """
 
     def __init__(self, exchange: Exchange, clock: Clock, symbol: str, plan: LiquidityPlan, seed: int) -> None:
         """Nothing moves before `start`; the same seed and the same inputs give the same ledger."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from venuekit.interfaces.time import Clock
 
 _NS = 1_000_000_000
@@ -64,7 +65,9 @@ class _Bucket:
 
 @define
 class RateMeter:
-    """Buckets per (scope, key); a request passes when every window of its scope has tokens, and then pays in all."""
+    """Buckets per (scope, key); a request passes when every window of its scope has tokens, and then pays in
+    all.
+    """
 
     _clock: Clock
     _limits: Mapping[str, Sequence[Limit]]
@@ -74,7 +77,9 @@ class RateMeter:
     _buckets: dict[tuple[str, str], list[_Bucket]] = field(factory=dict)
 
     def take(self, scope: str, key: str, cost: int = 1) -> Reading | None:
-        """A reading, with the tokens taken when allowed; None when the scope has no limit or the meter is off."""
+        """A reading, with the tokens taken when allowed; None when the scope has no limit or the meter is
+        off.
+        """
         limits = self._limits.get(scope)
         if not limits or not self.enabled:
             return None

@@ -1,16 +1,20 @@
 """What the exchange holds and says: orders, fills, positions, and the events a venue's simulator listens to.
 
-Every record is immutable: a change makes a new record with a higher `version`, so an event or a ledger row never
-changes under its reader. Prices and sizes are `Decimal`; times are Unix nanoseconds of the simulator's clock.
+Every record is immutable: a change makes a new record with a higher `version`, so an event or a ledger row
+never changes under its reader. Prices and sizes are `Decimal`; times are Unix nanoseconds of the simulator's
+clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ZERO = Decimal(0)
 
@@ -70,7 +74,7 @@ class SelfTrade(Enum):
 
 
 class OrderStatus(Enum):
-    """Neutral life of an order: NEW (admitted, not risk-checked), UNTRIGGERED, OPEN, then one of three ends."""
+    """Life of an order: NEW (admitted, not risk-checked), UNTRIGGERED, OPEN, then one of three ends."""
 
     NEW = "NEW"
     UNTRIGGERED = "UNTRIGGERED"
@@ -165,7 +169,9 @@ class CancelAnswer(Enum):
 
 @frozen(kw_only=True)
 class NewOrder:
-    """What an account asks for. `tags` are the venue's own extras; the exchange carries them and never reads them."""
+    """What an account asks for. `tags` are the venue's own extras; the exchange carries them and never reads
+    them.
+    """
 
     account: str
     market: str
@@ -241,7 +247,9 @@ class Order:
 
 @frozen(kw_only=True)
 class Fill:
-    """One account's side of a match. `trade_id` is shared by both sides; `id` is unique. A negative fee is a rebate."""
+    """One account's side of a match. `trade_id` is shared by both sides; `id` is unique. A negative fee is a
+    rebate.
+    """
 
     id: str
     trade_id: str
@@ -278,7 +286,9 @@ class Trade:
 
 @frozen(kw_only=True)
 class Position:
-    """Signed size (short negative), `cost` = signed entry notional of what is open, sums since the account began."""
+    """Signed size (short negative), `cost` = signed entry notional of what is open, sums since the account
+    began.
+    """
 
     account: str
     market: str
@@ -343,7 +353,7 @@ class BookView:
     ts_ns: int
 
 
-# --- events -----------------------------------------------------------------------------------------------------
+# --- events
 
 
 @frozen(kw_only=True)
@@ -389,7 +399,9 @@ class AccountChanged:
 
 @frozen(kw_only=True)
 class BookChanged:
-    """Levels with their new totals (0 removes) at sequence `seq`, which is the previous one of the market + 1."""
+    """Levels with their new totals (0 removes) at sequence `seq`, which is the previous one of the market +
+    1.
+    """
 
     market: str
     seq: int
@@ -428,7 +440,9 @@ class PriceMoved:
 
 @frozen(kw_only=True)
 class FundingChanged:
-    """A new funding rate (fraction of notional per funding period) and the running index (quote per unit of base)."""
+    """A new funding rate (fraction of notional per funding period) and the running index (quote per unit of
+    base).
+    """
 
     market: str
     rate: Decimal
@@ -449,7 +463,7 @@ class FundingPaid:
 
 @frozen(kw_only=True)
 class ModeChanged:
-    """Mode of one market, or of the exchange when `market` is None; `halted` stops matching in that market."""
+    """Mode of one market, or of the exchange when `market` is None; `halted` stops its matching."""
 
     market: str | None
     mode: Mode

@@ -1,13 +1,16 @@
-"""The loopback door: HTTP and WebSocket over aiohttp, fault hooks, ping schedule, slow-consumer limit, control verbs."""
+"""The loopback door: HTTP and WebSocket over aiohttp, fault hooks, ping schedule, slow-consumer limit,
+control verbs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from venuekit.interfaces.simulator import SimulatorInfo
     from venuekit.interfaces.time import Clock
     from venuekit.sim.door import Connection, Request, Service
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class ServerOptions:
-    """Times in ms; `ping_ms` 0 sends no pings. `keepalive_secs` is how long an idle HTTP connection stays open."""
+    """Times in ms; `ping_ms` 0 sends no pings. `keepalive_secs` is how long an idle HTTP connection stays
+    open.
+    """
 
     port: int = 0
     stream_path: str = "/v1"
@@ -86,8 +91,9 @@ class Server:
         raise NotImplementedError
 
     def cut(self, name: str, target: Request | Connection) -> None:
-        """The service reached cut point `name` (C1 to C12): the plan's decision is carried out on the stream, or on this
-        request's reply."""
+        """The service reached cut point `name` (C1 to C12): the plan's decision is carried out on the stream,
+        or on this request's reply.
+        """
         raise NotImplementedError
 
 
