@@ -238,6 +238,8 @@ class Semantics:
     """A just sent order may be invisible to look-ups for this long; a not-found before proves nothing."""
     history_lag_ms: int = 5_000
     """History may trail the stream by this much."""
+    retry_after_unit_ms: int = 1_000
+    """What one unit of the `Retry-After` header means, in milliseconds."""
 
 
 @frozen
@@ -252,7 +254,7 @@ class Manifest:
     """Nautilus instrument class names, e.g. `CryptoPerpetual`."""
     data: Mapping[DataKind, DataFeature]
     streams: Mapping[str, StreamSpec]
-    """Always `public`; `private` where there is trading."""
+    """`public` where there is live data, `private` where there is trading."""
     ports: Mapping[str, PortSpec]
     operations: Mapping[str, Operation]
     buckets: Mapping[str, Bucket]

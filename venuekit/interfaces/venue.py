@@ -51,7 +51,8 @@ class Parts:
     """What opening a venue returns."""
 
     instruments: InstrumentSource
-    public: CodecFactory
+    public: CodecFactory | None = None
+    """None: this venue has no live data, its manifest names no `public` stream."""
     history: History | None = None
     account: AccountParts | None = None
 

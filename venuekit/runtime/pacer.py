@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from venuekit.interfaces.time import Cancel, Clock
 
 
-def retry_after_ns(reply: Reply) -> int | None:
-    """The pause in nanoseconds that `Retry-After` asks for, in whole or decimal seconds; None: no pause.
+def retry_after_ns(reply: Reply, unit_ms: int = 1_000) -> int | None:
+    """The pause in nanoseconds that `Retry-After` asks for, a whole or decimal number; None: no pause.
 
     A date form, a negative or an unreadable number counts as no hint: the policy's own delay holds.
     """
     text = reply.headers.get("retry-after", "").strip()
     if text and text.replace(".", "", 1).isdigit():
         whole, _, part = text.partition(".")
-        return int(whole or 0) * 1_000_000_000 + int((part + "0" * 9)[:9])
+        micro_units = int(whole or 0) * 1_000_000 + int((part + "0" * 6)[:6])
+        return micro_units * unit_ms
     return None
 
 
@@ -31,6 +32,7 @@ class Pacer:
 
     def __init__(self, manifest: Manifest, clock: Clock, counters: Counters) -> None:
         self._limiter = Limiter(manifest.operations, manifest.buckets)
+        self._manifest = manifest
         self._clock = clock
         self._counters = counters
         self._waiting: dict[int, asyncio.Future[None]] = {}
@@ -56,8 +58,19 @@ class Pacer:
         now = self._clock.mono_ns()
         if reply.status == 429:
             self._counters.inc("pacing.refused_by_venue")
-            self._limiter.apply_refusal(op, now, retry_after_ns(reply))
+            self._limiter.apply_refusal(op, now, self.pause_ns(op, reply))
         self._limiter.apply_headers(op, now, reply.headers)
+
+    def pause_ns(self, op: str, reply: Reply) -> int | None:
+        """How long the venue asks us to leave `op` alone: `Retry-After`, else the bucket's reset header."""
+        pause = retry_after_ns(reply, self._manifest.semantics.retry_after_unit_ms)
+        if pause is not None:
+            return pause
+        for name in self._manifest.operations[op].costs:
+            text = reply.headers.get(self._manifest.buckets[name].reset_header.lower(), "")
+            if text.isdigit():
+                return max(0, int(text) * 1_000_000_000 - self._clock.wall_ns())
+        return None
 
     def apply_height(self, height: int) -> None:
         """A block of the venue was seen; block windows may have room again."""

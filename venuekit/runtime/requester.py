@@ -9,7 +9,7 @@ from venuekit.core.retry import Next, after_failure, after_reply
 from venuekit.errors import SendFailed
 from venuekit.interfaces.manifest import Manifest, OpKind, Says
 from venuekit.interfaces.request import HttpRequest, Reply, Request, RequestPort, nothing_sent
-from venuekit.runtime.pacer import Pacer, retry_after_ns
+from venuekit.runtime.pacer import Pacer
 
 if TYPE_CHECKING:
     from venuekit.interfaces.retry import RetryPolicy
@@ -62,7 +62,7 @@ class Requester:
                 reply = await self._once(request, on_sent)
                 says = self._says(reply)
                 step = after_reply(kind, says)
-                hint = retry_after_ns(reply)
+                hint = self._pacer.pause_ns(request.op, reply)
             except SendFailed as error:
                 failure = error
                 step = after_failure(kind, error.evidence)
