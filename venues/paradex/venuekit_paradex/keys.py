@@ -26,7 +26,7 @@ class StarkKey:
 
     @classmethod
     def parse(cls, secret: Secret | str) -> StarkKey:
-        """The key in a text of hex digits, 0x and leading zeros optional; raises SecretError without the text."""
+        """The key in a text of hex digits, 0x and leading zeros optional; the text is in no error."""
         text = (secret.reveal() if isinstance(secret, Secret) else secret).strip()
         digits = text[2:] if text[:2] in ("0x", "0X") else text
         if not digits:

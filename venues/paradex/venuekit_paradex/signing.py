@@ -321,5 +321,5 @@ def python_signer(secret: Secret, facts: Mapping[str, str]) -> ParadexStarkSigne
 
 
 def native_signer(secret: Secret, facts: Mapping[str, str]) -> ParadexStarkSigner:
-    """The signer `stark/native`: the same bits, hashed by fast-stark-crypto; raises ConfigError without it."""
+    """The signer `stark/native`: the same bits; raises ConfigError where fast-stark-crypto is missing."""
     return _signer(secret, facts, NativeHasher())

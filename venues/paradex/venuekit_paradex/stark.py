@@ -275,8 +275,8 @@ class _Nonces:
 
     def __init__(self, digest: int, private: int, seed: int) -> None:
         # Stark libraries feed the shortest byte string of the hash and shift it by a nibble when its 32nd
-        # byte holds 1 to 4 bits. RFC 6979 then drops what exceeds 252 bits, which is that nibble, and pads to 32
-        # bytes. Below 2^251 all of it together is the padded hash.
+        # byte holds 1 to 4 bits. RFC 6979 then drops what exceeds 252 bits, which is that nibble, and pads
+        # to 32 bytes. Below 2^251 all of it together is the padded hash.
         entropy = seed.to_bytes((seed.bit_length() + 7) // 8, "big")
         data = private.to_bytes(32, "big") + digest.to_bytes(32, "big") + entropy
         self._key, self._value = bytes(32), b"\x01" * 32
