@@ -16,11 +16,12 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 import pluggy
-from attrs import field, frozen
+from attrs import field, frozen, has
 
 from venuekit.errors import PluginError
 from venuekit.interfaces import hooks
 from venuekit.interfaces.hooks import API_VERSION, PROJECT, Kind, Provided, Venue
+from venuekit.interfaces.manifest import Manifest
 
 TRACE_VARIABLE = "VENUEKIT_TRACE_PLUGINS"
 """Set to anything but empty or 0: every hook call is printed to standard error."""
@@ -122,6 +123,20 @@ class Registry:
         found = self.get(Kind.VENUE, key)
         if not isinstance(found, Venue):  # collecting refuses such a descriptor; this narrows the type
             raise PluginError(f"venue {key!r} is registered without a manifest")
+        return found
+
+    def manifest(self, key: str) -> Manifest:
+        """The manifest of a venue; importing it is light."""
+        found = load_reference(self.venue(key).manifest, self.entry(Kind.VENUE, key).origin.distribution)
+        if not isinstance(found, Manifest):
+            raise PluginError(f"{self.venue(key).manifest} is a {type(found).__name__}, not a Manifest")
+        return found
+
+    def config_class(self, key: str) -> type:
+        """The class that the venue's own part of a config is read into."""
+        found = load_reference(self.venue(key).config_class, self.entry(Kind.VENUE, key).origin.distribution)
+        if not isinstance(found, type) or not has(found):
+            raise PluginError(f"{self.venue(key).config_class} is no attrs class")
         return found
 
     def pick(self, kind: Kind, scope: str, *names: str | None) -> Provided:
