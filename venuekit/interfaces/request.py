@@ -102,6 +102,10 @@ class Receiver(Protocol):
         """One whole message arrived."""
         ...
 
+    def on_alive(self) -> None:
+        """The peer showed life without a message, e.g. a protocol ping; not every transport can tell."""
+        ...
+
     def on_closed(self, code: int | None, reason: str) -> None:
         """The stream ended; called exactly once, nothing follows it."""
         ...
@@ -123,5 +127,8 @@ class StreamTransport(Protocol):
     """Opens streams."""
 
     async def connect(self, to: Handshake, receiver: Receiver) -> Link:
-        """Return an open link; raise `SendFailed(NOT_SENT)` or `Refused(code=<http status>)`."""
+        """Return an open link; raise `SendFailed(NOT_SENT)`, `RateLimited` or `Refused(code=<http status>)`.
+
+        Cancelled, it leaves nothing open, and the receiver hears nothing more.
+        """
         ...
