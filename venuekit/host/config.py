@@ -95,9 +95,7 @@ class VenueConfig:
     data: bool
     execution: bool
     transport: TransportSection
-    choices: Mapping[str, str]
-    """Descriptor keys by slot (`http`, `stream`, `rpc`, `retry`, `signer`, `reconciliation`), as far as the
-    config, the venue or the defaults, in this order, name one."""
+    """Whole descriptor keys, as far as the config, the venue or the defaults, in this order, name one."""
     own: object
     base: Path
     """The folder that relative secret files are looked for in."""
@@ -198,14 +196,13 @@ def parse_venue(
         addresses={**manifest.environments[checked.environment].addresses, **checked.addresses},
         data=checked.data,
         execution=checked.execution,
-        transport=checked.transport,
-        choices=_choices(found, key, checked.transport, path),
+        transport=_chosen(found, key, checked.transport, path),
         own=own,
         base=Path() if base is None else base,
     )
 
 
-def _choices(registry: Registry, key: str, section: TransportSection, path: str) -> dict[str, str]:
+def _chosen(registry: Registry, key: str, section: TransportSection, path: str) -> TransportSection:
     prefers = registry.venue(key).prefers
     chosen: dict[str, str] = {}
     for slot, (kind, scope) in SLOTS.items():
@@ -219,7 +216,7 @@ def _choices(registry: Registry, key: str, section: TransportSection, path: str)
                 chosen[slot] = registry.pick(kind, scope, name).key
             except PluginError as error:
                 raise ConfigError(error.message, path=f"{path}.transport.{slot}", hint=error.hint) from error
-    return chosen
+    return evolve(section, **chosen)
 
 
 def _check_against(manifest: Manifest, section: VenueSection, path: str) -> None:

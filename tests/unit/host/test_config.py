@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from venuekit.errors import ConfigError
-from venuekit.host.config import load_config, parse_config
+from venuekit.host.config import TransportSection, load_config, parse_config
 from venuekit.interfaces.signer import SecretKind, SecretRef
 
 LITERAL_KEY = "0x" + "5" * 63
@@ -139,13 +139,13 @@ def test_a_whole_file_becomes_records(tmp_path):
         "stream": "wss://toy.invalid",
         "node": "toy:443",
     }
-    assert venue.choices == {
-        "http": "http/httpx",
-        "stream": "stream/websockets",
-        "retry": "full-jitter",
-        "signer": "stark/remote",
-    }
-    assert venue.transport.options == {"pool": "8"}
+    assert venue.transport == TransportSection(
+        http="http/httpx",
+        stream="stream/websockets",
+        retry="full-jitter",
+        signer="stark/remote",
+        options={"pool": "8"},
+    )
     assert venue.base == tmp_path
     own = venue.own
     assert own.key == SecretRef(SecretKind.ENV, "TOY_KEY")
@@ -160,7 +160,7 @@ def test_what_is_not_said_has_a_safe_default():
     venue = parse(BASE).venues["toy"]
     assert venue.data
     assert not venue.execution
-    assert venue.choices["signer"] == "stark/home"
+    assert venue.transport.signer == "stark/home"
 
 
 @pytest.mark.parametrize(
