@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from venuekit.errors import BadValue
 
+MAX_PRECISION = 16
+"""Decimals that Nautilus holds exactly (its fixed-point scale is 10**16)."""
+MAX_DIGITS = 30
+"""Longer numbers are beyond what Nautilus can hold."""
+
 if TYPE_CHECKING:
     from nautilus_trader.model import InstrumentId
 
     from venuekit.interfaces.model import Instrument
+
+
+@frozen
+class Increment:
+    """The step of a grid: its shortest plain decimal text, and the decimals that text has."""
+
+    text: str
+    precision: int
+
+
+def parse_increment(text: str) -> Increment:
+    """`0.010` is step 0.01 with 2 decimals; raise `BadValue` for what is no positive number of 16 decimals."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise BadValue(f"{text!r} is not a number") from None
+    if not value.is_finite() or value <= 0:
+        raise BadValue(f"{text!r} is not a positive step")
+    plain = f"{value.normalize():f}"
+    precision = len(plain.partition(".")[2])
+    if precision > MAX_PRECISION or len(plain) > MAX_DIGITS:
+        raise BadValue(f"a step of {text!r} cannot be held exactly")
+    return Increment(plain, precision)
 
 
 @frozen

@@ -37,7 +37,8 @@ class Provided:
     Keys: VENUE and SIMULATOR `<venue>`; TRANSPORT `<http|stream|rpc|layer>/<name>`; RETRY `<name>`;
     SIGNER `<scheme>/<name>`; RECONCILIATION `<venue>/<name>`; COMMAND `<group>`.
     What `load` points at: VENUE the opener (`OpenVenue`); TRANSPORT a factory (see `venuekit.transport`);
-    RETRY `(options) -> RetryPolicy`; SIGNER `(Secret, facts) -> Signer`; RECONCILIATION
+    RETRY `(options) -> RetryPolicy`, whose options always name `attempts` (0: no bound);
+    SIGNER `(Secret, facts) -> Signer`; RECONCILIATION
     `(VenueContext) -> ReconciliationSource`; SIMULATOR a `SimulatorFactory`; COMMAND a click group.
     """
 

@@ -72,11 +72,13 @@ class VenueContext:
     log: logging.Logger
     trading: bool
     """False: only public data is wanted, no credential may be asked for."""
-    make_signer: Callable[[SecretRef, Mapping[str, str]], Signer] | None = None
-    """Resolves a key reference and builds the chosen signer with the venue's facts (chain id, account);
-    None for a data-only opening."""
-    environment: Environment = Environment(addresses={})
-    """The chosen environment: its facts, and its addresses with those of the configuration put over them."""
+    environment: Environment
+    """The chosen environment: its facts, and its addresses with the configuration's put over them."""
+    make_signer: Callable[[SecretRef, Mapping[str, str]], Awaitable[Signer]] | None = None
+    """Resolves a key reference and builds the chosen signer, warm, with the venue's facts (chain id, account).
+
+    It runs off the loop. None for a data-only opening.
+    """
 
 
 type OpenVenue = Callable[[VenueContext], Awaitable[Parts]]

@@ -48,7 +48,11 @@ class ExecutionSink(Protocol):
         ...
 
     def account(
-        self, balances: Sequence[AccountBalance], margins: Sequence[MarginBalance], reported: bool, ts_event: int
+        self,
+        balances: Sequence[AccountBalance],
+        margins: Sequence[MarginBalance],
+        reported: bool,
+        ts_event: int,
     ) -> None:
         """Balances and margins of the account."""
         ...
@@ -77,11 +81,15 @@ class ExecutionSink(Protocol):
         """A modify was applied."""
         ...
 
-    def modify_rejected(self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int) -> None:
+    def modify_rejected(
+        self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int
+    ) -> None:
         """A modify was refused with proof."""
         ...
 
-    def cancel_rejected(self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int) -> None:
+    def cancel_rejected(
+        self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int
+    ) -> None:
         """A cancel was refused with proof."""
         ...
 

@@ -47,6 +47,11 @@ class TokenKeeper:
         if self._machine.apply_refused(token):
             self._counters.inc("auth.token_refused")
 
+    def refused_current(self) -> None:
+        """The venue refused the token that a command carried: the next `get` obtains a new one."""
+        if self._machine.token is not None:
+            self.refused(self._machine.token)
+
     async def close(self) -> None:
         """No flight and no timer is left."""
         self._closed = True
