@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Refusal(Refused):
-    """The exchange refused a command at the door  and nothing happened; `reason` says why."""
+    """The exchange refused a command at the door and nothing happened; `reason` says why."""
 
     def __init__(self, reason: Reason, text: str = "") -> None:
         super().__init__(f"{reason.value}: {text}" if text else reason.value, code=reason.value)

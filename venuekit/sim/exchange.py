@@ -110,6 +110,11 @@ class Exchange(Trading):
             return None
         return self._floors[order.market].book.ahead(order_id)
 
+    def users_resting(self, market: str) -> Sequence[Resting]:
+        """What users have in the book of a market, bids first, in matching order."""
+        book = self._floor(market).book
+        return [one for side in Side for one in book.orders(side) if not is_house(one.account)]
+
     def mark(self, market: str) -> Decimal:
         """Mark price."""
         return self._floor(market).mark

@@ -1,26 +1,32 @@
 """Fault plans as data: what goes wrong, when, for whom, and for how long.
 
 The doors ask the plan about every connect, request and frame and obey its `Decision`. Numbers F01 to F24 are
-those of the conformance specification; what a simulator cannot produce is refused with `UnsupportedFault`,
-never ignored.
+those of the conformance specification; what a simulator cannot produce is refused with `UnsupportedFault`.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from fnmatch import fnmatchcase
+from random import Random
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from venuekit.sim.door import Response
+from venuekit.sim.errors import UnsupportedFault
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from venuekit.interfaces.time import Clock
-    from venuekit.sim.door import Response
+    from venuekit.interfaces.time import Cancel, Clock
+
+_MS_NS = 1_000_000
+_LABEL = 4_096
 
 
 class FaultKind(Enum):
-    """All kinds of the specification."""
+    """All kinds of the specification; `PRODUCED` says which of them the simulator carries out."""
 
     REFUSE_CONNECT = "F01"
     BLACK_HOLE_CONNECT = "F02"
@@ -49,7 +55,7 @@ class FaultKind(Enum):
 
 
 class Point(Enum):
-    """Where the plan is asked."""
+    """Where the plan is asked: a stream's handshake, an HTTP request, a frame from or to the client."""
 
     CONNECT = "connect"
     REQUEST = "request"
@@ -57,9 +63,33 @@ class Point(Enum):
     OUT = "out"
 
 
+_ALL = tuple(Point)
+_FRAMES = (Point.IN, Point.OUT)
+_HTTP = (Point.REQUEST, Point.CONNECT)
+
+PRODUCED: Mapping[FaultKind, tuple[Point, ...]] = {
+    FaultKind.REFUSE_CONNECT: (Point.CONNECT,),
+    FaultKind.RESET: _ALL,
+    FaultKind.CLOSE: _FRAMES,
+    FaultKind.HALF_OPEN: _FRAMES,
+    FaultKind.MUTE: _FRAMES,
+    FaultKind.LATENCY: _ALL,
+    FaultKind.TRUNCATE: (Point.OUT, Point.REQUEST),
+    FaultKind.DUPLICATE: (Point.OUT,),
+    FaultKind.DROP: _FRAMES,
+    FaultKind.TOO_MANY: _HTTP,
+    FaultKind.SERVER_ERROR: _HTTP,
+    FaultKind.LATE_REPLY: (Point.REQUEST, Point.OUT),
+    FaultKind.EXPIRE_TOKENS: (Point.REQUEST, Point.IN),
+}
+"""Kinds the simulator carries out, and where. A scope without points means all of these."""
+
+_LASTING = (FaultKind.MUTE, FaultKind.HALF_OPEN)
+
+
 @frozen(kw_only=True)
 class Scope:
-    """Which asks count. Empty fields match everything.
+    """Which asks count; empty fields match everything.
 
     `label` is a glob over: "METHOD /path" of a request or handshake, the text of an incoming frame (its first
     4,096 characters), the label the service gave an outgoing frame.
@@ -72,8 +102,8 @@ class Scope:
 
 @frozen
 class AtTime:
-    """`after_ms` after the plan took the fault. Acts at once on what is open, and on all that matches while
-    it lasts.
+    """`after_ms` after the plan took the fault: acts on streams open then, and on all that matches from then
+    on.
     """
 
     after_ms: int
@@ -88,7 +118,7 @@ class Nth:
 
 @frozen
 class AtCut:
-    """The n-th time the service reports this cut point (C1 to C12)."""
+    """The n-th matching report of this cut point (C1 to C12), and the following ones while it lasts."""
 
     name: str
     n: int = 1
@@ -101,21 +131,23 @@ class Chance:
     p: float
 
 
-Trigger = AtTime | Nth | AtCut | Chance
+type Trigger = AtTime | Nth | AtCut | Chance
 
 
 @frozen(kw_only=True)
 class Fault:
-    """One row of a plan. `times` bounds how often it acts (0: no bound), `lasts_ms` how long after its
-    trigger (0: no bound). A field that the kind does not use is ignored: `status`, `headers`, `body`,
-    `content_type` (F18, F19), `code` and `reason` (F06), `delay_ms` and `jitter_ms` (F09, F20), `keep_bytes`
-    (F12).
+    """One row of a plan.
+
+    `times` bounds how often it acts (None: once without `lasts_ms` and for a chance no bound), `lasts_ms` how
+    long after its trigger (0: no bound). What a kind does not use is ignored: `status`, `retry_after`,
+    `headers`, `body`, `content_type` (F18, F19), `code` and `reason` (F06), `delay_ms` and `jitter_ms` (F09,
+    F20), `keep_bytes` (F12).
     """
 
     kind: FaultKind
     trigger: Trigger
     scope: Scope = Scope()
-    times: int = 1
+    times: int | None = None
     lasts_ms: int = 0
     status: int = 503
     retry_after: str | None = None
@@ -128,12 +160,21 @@ class Fault:
     jitter_ms: int = 0
     keep_bytes: int = 1
 
+    @property
+    def bound(self) -> int | None:
+        """How often it acts at most."""
+        if self.times is not None or self.lasts_ms or isinstance(self.trigger, Chance):
+            return self.times
+        return 1
+
 
 @define(kw_only=True)
 class Decision:
     """What a door must do now. Several faults may add up in one decision."""
 
     refuse: bool = False
+    refuse_until_ns: int | None = None
+    """Monotonic end of a refusal that closes the listening socket."""
     reset: bool = False
     close: tuple[int, str] | None = None
     half_open: bool = False
@@ -151,47 +192,249 @@ class Decision:
         return self == Decision()
 
 
+@define
+class _Armed:
+    number: int
+    fault: Fault
+    matches: int = 0
+    acted: int = 0
+    live_at_ns: int | None = None
+    timer: Cancel | None = None
+
+    def wants(self, point: Point, label: str, connection: int | None) -> bool:
+        scope = self.fault.scope
+        points = scope.points or PRODUCED[self.fault.kind]
+        return point in points and self.fits(label, connection)
+
+    def fits(self, label: str, connection: int | None) -> bool:
+        scope = self.fault.scope
+        if scope.connection is not None and scope.connection != connection:
+            return False
+        return scope.label == "*" or fnmatchcase(label[:_LABEL], scope.label)
+
+    def spent(self, now_ns: int) -> bool:
+        fault = self.fault
+        over = bool(fault.lasts_ms) and self.live_at_ns is not None
+        if over and now_ns > (self.live_at_ns or 0) + fault.lasts_ms * _MS_NS:
+            return True
+        return fault.bound is not None and self.acted >= fault.bound
+
+    def due(self, n: int, now_ns: int) -> bool:
+        """Count this match; true when the trigger has fired and the fault is not spent."""
+        self.matches += 1
+        if self.live_at_ns is None and self.matches >= n:
+            self.live_at_ns = now_ns
+        return self.live_at_ns is not None and not self.spent(now_ns)
+
+
+@define
+class _Suspension:
+    number: int
+    connection: int
+    kind: FaultKind
+    until_ns: int | None
+
+
 class FaultPlan:
     """The faults in force, asked by the doors."""
 
     def __init__(self, clock: Clock, seed: int = 0) -> None:
-        raise NotImplementedError
+        self._clock = clock
+        self._random = Random(f"{seed}:faults")
+        self._armed: dict[int, _Armed] = {}
+        self._number = 0
+        self._open: dict[int, str] = {}
+        self._suspensions: list[_Suspension] = []
+        self._history: list[tuple[int, int, str]] = []
+        self._act: Callable[[Decision, int | None], None] | None = None
 
     def add(self, fault: Fault) -> int:
         """The fault is armed; its number serves `lift`. Raises UnsupportedFault."""
-        raise NotImplementedError
+        check_fault(fault)
+        self._number += 1
+        armed = _Armed(self._number, fault)
+        self._armed[armed.number] = armed
+        now_ns = self._clock.mono_ns()
+        if isinstance(fault.trigger, AtTime):
+            due_ns = now_ns + fault.trigger.after_ms * _MS_NS
+            armed.timer = self._clock.call_at(due_ns, lambda: self._fire(armed))
+        elif isinstance(fault.trigger, Chance):
+            armed.live_at_ns = now_ns
+        return armed.number
 
     def lift(self, number: int) -> None:
-        """The fault acts no more; what it suspended (mute, half-open) works again."""
-        raise NotImplementedError
+        """The fault acts no more; streams it had silenced work again."""
+        armed = self._armed.pop(number, None)
+        if armed is not None and armed.timer is not None:
+            armed.timer.cancel()
+        self._suspensions = [one for one in self._suspensions if one.number != number]
 
     def clear(self) -> None:
         """No fault is armed."""
-        raise NotImplementedError
+        for number in tuple(self._armed):
+            self.lift(number)
+
+    def refuses(self) -> bool:
+        """True while a timed F01 keeps the listening socket closed."""
+        now_ns = self._clock.mono_ns()
+        return any(
+            one.fault.kind is FaultKind.REFUSE_CONNECT
+            and isinstance(one.fault.trigger, AtTime)
+            and one.live_at_ns is not None
+            and not one.spent(now_ns)
+            for one in self._armed.values()
+        )
+
+    def connected(self, connection: int, label: str) -> None:
+        """A stream is open: time triggers can reach it from now on."""
+        self._open[connection] = label
+
+    def gone(self, connection: int) -> None:
+        """The stream is over."""
+        self._open.pop(connection, None)
+        self._suspensions = [one for one in self._suspensions if one.connection != connection]
 
     def ask(self, point: Point, label: str, connection: int | None = None) -> Decision:
         """What to do with this connect, request or frame."""
-        raise NotImplementedError
+        decision = Decision()
+        if not self._armed:
+            return decision
+        now_ns = self._clock.mono_ns()
+        for armed in tuple(self._armed.values()):
+            if armed.wants(point, label, connection) and self._due(armed, now_ns):
+                self._enact(armed, decision, f"{point.value} {label[:80]}", connection)
+        self._silence(decision, connection, now_ns)
+        return decision
 
-    def cut(self, name: str, connection: int | None = None) -> Decision:
-        """The service reached this cut point."""
-        raise NotImplementedError
+    def cut(self, name: str, label: str = "", connection: int | None = None) -> Decision:
+        """What to do at this cut point, which the door or the service has just reached."""
+        decision = Decision()
+        for armed in tuple(self._armed.values()):
+            trigger = armed.fault.trigger
+            if not isinstance(trigger, AtCut) or trigger.name != name or not armed.fits(label, connection):
+                continue
+            if armed.due(trigger.n, self._clock.mono_ns()):
+                self._enact(armed, decision, f"{name} {label[:80]}", connection)
+        return decision
 
-    def on_time(self, act: Callable[[Decision, Scope], None]) -> None:
-        """`act` is called when a time trigger fires, for what is open then (resets, closes, token expiry)."""
-        raise NotImplementedError
+    def silenced(self, connection: int) -> Decision:
+        """Only whether this stream is mute or half-open now."""
+        decision = Decision()
+        self._silence(decision, connection, self._clock.mono_ns())
+        return decision
+
+    def on_time(self, act: Callable[[Decision, int | None], None]) -> None:
+        """`act` is called when a time trigger fires: once per open stream in scope, or once with None for
+        what is not about a stream (token expiry, refused connects).
+        """
+        self._act = act
 
     @property
     def history(self) -> Sequence[tuple[int, int, str]]:
         """(wall ns, fault number, where) of every time a fault acted."""
-        raise NotImplementedError
+        return tuple(self._history)
+
+    def _due(self, armed: _Armed, now_ns: int) -> bool:
+        trigger = armed.fault.trigger
+        if isinstance(trigger, Nth):
+            return armed.due(trigger.n, now_ns)
+        if isinstance(trigger, Chance):
+            return not armed.spent(now_ns) and self._random.random() < trigger.p
+        return isinstance(trigger, AtTime) and armed.live_at_ns is not None and not armed.spent(now_ns)
+
+    def _fire(self, armed: _Armed) -> None:
+        """A time trigger's moment: act on what is open; later asks meet the fault while it lasts."""
+        armed.timer = None
+        armed.live_at_ns = self._clock.mono_ns()
+        fault = armed.fault
+        if fault.kind in (FaultKind.EXPIRE_TOKENS, FaultKind.REFUSE_CONNECT):
+            self._carry_out(armed, None)
+        elif fault.kind in (FaultKind.RESET, FaultKind.CLOSE, *_LASTING):
+            reached = [one for one, label in self._open.items() if armed.fits(label, one)]
+            for connection in reached:
+                self._carry_out(armed, connection)
+            # One blow reaches all that is open; those that connect later are only met while it lasts.
+            if reached and not fault.lasts_ms and fault.bound is not None:
+                armed.acted = max(armed.acted, fault.bound)
+
+    def _carry_out(self, armed: _Armed, connection: int | None) -> None:
+        decision = Decision()
+        self._enact(armed, decision, "time", connection)
+        if self._act is not None:
+            self._act(decision, connection)
+
+    def _enact(self, armed: _Armed, decision: Decision, where: str, connection: int | None) -> None:
+        armed.acted += 1
+        self._history.append((self._clock.wall_ns(), armed.number, where))
+        fault = armed.fault
+        until_ns = self._clock.mono_ns() + fault.lasts_ms * _MS_NS if fault.lasts_ms else None
+        if fault.kind in _LASTING and connection is not None:
+            self._suspensions.append(_Suspension(armed.number, connection, fault.kind, until_ns))
+        _put(fault, decision, fault.delay_ms * _MS_NS + self._jitter_ns(fault), until_ns)
+
+    def _jitter_ns(self, fault: Fault) -> int:
+        return self._random.randrange(fault.jitter_ms * _MS_NS) if fault.jitter_ms else 0
+
+    def _silence(self, decision: Decision, connection: int | None, now_ns: int) -> None:
+        for one in self._suspensions:
+            if one.connection == connection and (one.until_ns is None or now_ns <= one.until_ns):
+                decision.mute |= one.kind is FaultKind.MUTE
+                decision.half_open |= one.kind is FaultKind.HALF_OPEN
 
 
-def parse_fault(data: Mapping[str, object]) -> Fault:
-    """A fault from JSON data, e.g. {"kind": "F06", "trigger": {"nth": 3}, "scope": {"points": ["out"]},
-    "code": 1012}.
+def check_fault(fault: Fault) -> None:
+    """Raises UnsupportedFault when the simulator cannot carry this fault out at these points."""
+    points = PRODUCED.get(fault.kind)
+    if points is None:
+        raise UnsupportedFault(f"the simulator does not produce {fault.kind.value} ({fault.kind.name})")
+    strange = [one.value for one in fault.scope.points if one not in points]
+    if strange:
+        raise UnsupportedFault(f"{fault.kind.value} does not act at {', '.join(sorted(strange))}")
 
-    Triggers: {"after_ms": n}, {"nth": n}, {"cut": "C3", "n": 1}, {"chance": p}. Raises BadFaultPlan,
-    UnsupportedFault.
-    """
-    raise NotImplementedError
+
+def _put(fault: Fault, decision: Decision, delay_ns: int, until_ns: int | None) -> None:
+    """What the kind adds to a decision."""
+    match fault.kind:
+        case FaultKind.LATENCY:
+            decision.delay_ns += delay_ns
+        case FaultKind.LATE_REPLY:
+            decision.reply_delay_ns += delay_ns
+        case FaultKind.TRUNCATE:
+            decision.keep_bytes = fault.keep_bytes
+        case FaultKind.DUPLICATE:
+            decision.copies += 1
+        case FaultKind.DROP:
+            decision.copies = 0
+        case FaultKind.TOO_MANY | FaultKind.SERVER_ERROR:
+            decision.answer = fault_answer(fault)
+        case FaultKind.EXPIRE_TOKENS:
+            decision.expire_tokens = True
+        case _:
+            _put_break(fault, decision, until_ns)
+
+
+def _put_break(fault: Fault, decision: Decision, until_ns: int | None) -> None:
+    """The kinds that end or silence a connection."""
+    match fault.kind:
+        case FaultKind.REFUSE_CONNECT:
+            decision.refuse = True
+            decision.refuse_until_ns = until_ns
+        case FaultKind.RESET:
+            decision.reset = True
+        case FaultKind.CLOSE:
+            decision.close = (fault.code, fault.reason)
+        case FaultKind.HALF_OPEN:
+            decision.half_open = True
+        case FaultKind.MUTE:
+            decision.mute = True
+        case _:
+            raise UnsupportedFault(fault.kind.value)
+
+
+def fault_answer(fault: Fault) -> Response:
+    """The answer of an F18 or F19, with the status, headers and body of the plan."""
+    headers = dict(fault.headers)
+    if fault.retry_after is not None:
+        headers["Retry-After"] = fault.retry_after
+    status = 429 if fault.kind is FaultKind.TOO_MANY else fault.status
+    return Response(status=status, body=fault.body, headers=headers, content_type=fault.content_type)

@@ -1,20 +1,15 @@
-"""A market's facts, and the seeded crowd that trades in it."""
+"""A market's facts, and how busy its crowd is."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from attrs import frozen
-
-if TYPE_CHECKING:
-    from venuekit.interfaces.time import Clock
-    from venuekit.sim.exchange import Exchange
 
 
 @frozen(kw_only=True)
 class Market:
-    """A linear perpetual. Fees and bands are fractions (0.0003 = 3 bps); sizes are in base, `min_notional` in
+    """A linear perpetual. Fees and bands are fractions (0.0003 = 3 bps), sizes in base, `min_notional` in
     quote.
     """
 
@@ -39,8 +34,11 @@ class Market:
 
 @frozen(kw_only=True)
 class LiquidityPlan:
-    """How busy a market is. Rates are events a second; sizes are in lots; `walk_bps` is one standard step of
-    the index.
+    """How busy a market is: rates are events a second (0: never), `walk_bps` the largest single step of the
+    index.
+
+    Makers quote `levels` on both sides; takers hit the best quotes; hunters pick a user's resting order
+    within `hunter_reach_ticks` of the best price and take all that stands before it and some of it.
     """
 
     levels: int = 10
@@ -54,21 +52,3 @@ class LiquidityPlan:
     taker_lots: int = 50
     hunter_rate: float = 2.0
     hunter_reach_ticks: int = 50
-
-
-class Crowd:
-    """Makers that quote around a random walk, takers, and hunters that fill users' resting orders in time
-    priority.
-    """
-
-    def __init__(self, exchange: Exchange, clock: Clock, symbol: str, plan: LiquidityPlan, seed: int) -> None:
-        """Nothing moves before `start`; the same seed and the same inputs give the same ledger."""
-        raise NotImplementedError
-
-    def start(self) -> None:
-        """The book is quoted and timers are running."""
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        """No timer of this crowd is pending; its quotes stay."""
-        raise NotImplementedError
