@@ -18,12 +18,8 @@ if TYPE_CHECKING:
         StopMarketOrder,
     )
 
-    type Order = (
-        MarketOrder
-        | LimitOrder
-        | StopMarketOrder
-        | StopLimitOrder
-        | MarketIfTouchedOrder
-        | LimitIfTouchedOrder
-    )
-    type Instrument = CryptoPerpetual | CurrencyPair | CryptoFuture | CryptoOption
+# A `type` statement is evaluated lazily: importing these names does not import Nautilus.
+type Order = (
+    MarketOrder | LimitOrder | StopMarketOrder | StopLimitOrder | MarketIfTouchedOrder | LimitIfTouchedOrder
+)
+type Instrument = CryptoPerpetual | CurrencyPair | CryptoFuture | CryptoOption
