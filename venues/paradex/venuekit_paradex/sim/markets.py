@@ -1,0 +1,54 @@
+"""The simulator's two markets: figures of the size that the venue publishes for its own."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from venuekit.sim.market import LiquidityPlan, Market
+
+if TYPE_CHECKING:
+    from venuekit_paradex.sim.settings import Settings
+
+
+def _perpetual(base: str, tick: str, lot: str, price: str, largest: str, limit: str) -> Market:
+    return Market(
+        symbol=f"{base}-USD-PERP",
+        base=base,
+        quote="USD",
+        settlement="USDC",
+        tick=Decimal(tick),
+        lot=Decimal(lot),
+        start_price=Decimal(price),
+        min_notional=Decimal(10),
+        max_size=Decimal(largest),
+        position_limit=Decimal(limit),
+        max_open_orders=150,
+        maker_fee=Decimal("0.00003"),
+        taker_fee=Decimal("0.00045"),
+        leverage=Decimal(50),
+        maintenance_factor=Decimal("0.5"),
+        price_band=Decimal("0.05"),
+        funding_period_hours=8,
+    )
+
+
+MARKETS = (
+    _perpetual("BTC", "0.1", "0.00001", "83477.2", "100", "500"),
+    _perpetual("ETH", "0.01", "0.0001", "3021.55", "1000", "5000"),
+)
+
+_LEVEL_LOTS = {"BTC-USD-PERP": 5_000, "ETH-USD-PERP": 15_000}
+_TAKER_LOTS = {"BTC-USD-PERP": 500, "ETH-USD-PERP": 1_500}
+
+
+def plan(symbol: str, settings: Settings) -> LiquidityPlan:
+    """How the crowd trades in one of the two markets."""
+    return LiquidityPlan(
+        levels=15,
+        level_lots=_LEVEL_LOTS[symbol],
+        taker_lots=_TAKER_LOTS[symbol],
+        walk_bps=Decimal(settings.walk_bps),
+        taker_rate=settings.taker_rate,
+        hunter_rate=settings.hunter_rate,
+    )

@@ -1,0 +1,51 @@
+"""Planted lies about fills: the ledger stays true while what clients are sent, and can read back, is wrong.
+
+Only tests of a judge need this: a comparison of ledger and client must not stay silent about a planted lie.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from venuekit.sim.records import Fill
+
+VERBS = ("suppress_fill", "duplicate_fill", "alter_fill")
+
+
+@define
+class Planter:
+    """What to do with the next fills of an API account, and what was shown of each."""
+
+    _tick: dict[str, Decimal] = field(factory=dict)
+    _orders: deque[tuple[str, int]] = field(factory=deque)
+    _shown: dict[str, tuple[Fill, ...]] = field(factory=dict)
+
+    def plant(self, verb: str, skip: int = 0, count: int = 1) -> None:
+        """After `skip` true fills the next `count` ones are lost, doubled or altered."""
+        self._orders.extend([("", 0)] * skip)
+        self._orders.extend([(verb, number) for number in range(count)])
+
+    def shown(self, fill: Fill) -> tuple[Fill, ...]:
+        """The fills that clients see for a true one; decided once, so that stream and history agree."""
+        if fill.id not in self._shown:
+            verb, _ = self._orders.popleft() if self._orders else ("", 0)
+            made = self._lie(verb, fill)
+            if made == (fill,):
+                return made
+            self._shown[fill.id] = made
+        return self._shown[fill.id]
+
+    def _lie(self, verb: str, fill: Fill) -> tuple[Fill, ...]:
+        if verb == "suppress_fill":
+            return ()
+        if verb == "duplicate_fill":
+            return (fill, evolve(fill, id=fill.id[:-1] + "9"))
+        if verb == "alter_fill":
+            return (evolve(fill, price=fill.price + self._tick[fill.market]),)
+        return (fill,)

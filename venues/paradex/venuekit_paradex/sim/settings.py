@@ -1,0 +1,72 @@
+"""What can be set on a Paradex simulator, read from text options such as `jwt_secs=20`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+from attrs import fields_dict, frozen
+
+from venuekit.errors import BadValue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CHAIN_ID = "PRIVATE_SN_VENUEKIT_SIM"
+"""A chain that exists nowhere else: a signature made for the simulator is worth nothing at the venue."""
+
+DEFAULT_PORT = 8480
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Times as named; the defaults are the venue's published figures where there are any."""
+
+    jwt_secs: int = 300
+    risk_delay_ms: int = 5
+    """From the 201 to the outcome of the risk check."""
+    cancel_delay_ms: int = 5
+    """From QUEUED_FOR_CANCELLATION to the order's end; it can fill meanwhile."""
+    modify_delay_ms: int = 5
+    jitter_ms: int = 2
+    """Seeded, up to this much more on each of the three delays."""
+    limits: bool = True
+    sbe_min: int = 0
+    sbe_max: int = 2
+    """SBE schema versions that a session may ask for; others are refused with HTTP 400."""
+    private_sbe: bool = True
+    """Orders, fills, positions and account as SBE on an SBE session; false: as JSON."""
+    idle_secs: int = 30
+    """A socket without any subscription for this long is closed with 4031; 0 never closes."""
+    ping_ms: int = 55_000
+    pong_ms: int = 5_000
+    backlog: int = 2_000
+    liquidity: bool = True
+    """A seeded crowd quotes, takes, and fills resting orders."""
+    walk_bps: str = "0.5"
+    taker_rate: float = 2.0
+    hunter_rate: float = 6.0
+    summary_ms: int = 500
+    """Market summaries, and account and position figures that a mere price move changed, come this often."""
+    funds: str = "100000"
+    """USDC that every onboarded account receives."""
+    frames: int = 20_000
+    """Requests and frames that the ledger keeps."""
+
+    @property
+    def start_funds(self) -> Decimal:
+        """`funds` as a number."""
+        return Decimal(self.funds)
+
+
+def parse_settings(options: Mapping[str, str]) -> Settings:
+    """Settings from text options; unknown names and unreadable values are refused by name."""
+    known = fields_dict(Settings)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise BadValue(f"unknown simulator option: {', '.join(unknown)}", hint=f"known: {', '.join(known)}")
+    try:
+        return msgspec.convert(dict(options), Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadValue(f"simulator option: {error}") from error
