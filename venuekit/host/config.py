@@ -211,12 +211,15 @@ def _chosen(registry: Registry, key: str, section: TransportSection, path: str) 
         if scope is None:
             # The scheme of a signature is the venue's; only the name behind it can be chosen.
             scope = preferred.partition("/")[0] if preferred else key
+        # A venue brings its own account reads; another source is looked for only when the config names it.
+        if kind is Kind.RECONCILIATION:
+            preferred = None
         if name := named or preferred or DEFAULTS.get(slot):
             try:
                 chosen[slot] = registry.pick(kind, scope, name).key
             except PluginError as error:
                 raise ConfigError(error.message, path=f"{path}.transport.{slot}", hint=error.hint) from error
-    return evolve(section, **chosen)
+    return TransportSection(options=section.options, **chosen)
 
 
 def _check_against(manifest: Manifest, section: VenueSection, path: str) -> None:
