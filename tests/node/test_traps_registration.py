@@ -19,6 +19,7 @@ from nautilus_trader.config import (
     LiveRiskEngineConfig,
     RoutingConfig,
 )
+from nautilus_trader.infrastructure import RedisCacheConfig
 from nautilus_trader.live import LiveNode, SubmissionRecoveryPolicy, SubmitOrder
 from nautilus_trader.live.clients import DataClientFactory
 from nautilus_trader.model import AccountId, ClientId, Venue
@@ -324,3 +325,35 @@ def test_output_of_a_wrong_type_raises_at_once() -> None:
             rig.execution["V"]._handle_report("a report")
 
     bare.run(rig, body)
+
+
+# -- persistence ---------------------------------------------------------------------------------------------
+
+
+def test_a_cache_database_refuses_to_run_with_python_clients() -> None:
+    # So the memory of our orders has to be our own journal.
+    data: dict[str, bare.BareData] = {}
+
+    class Factory(DataClientFactory):
+        @staticmethod
+        def create(*, name: str, config: Any, cache: Any, clock: Any) -> bare.BareData:
+            data[name] = _plain(name, config, cache, clock)
+            return data[name]
+
+    unused = RedisCacheConfig(host="127.0.0.1", port=1, connection_timeout=1, number_of_retries=0)
+    node = (
+        LiveNode.builder("N", bare.TraderId("T-001"), bare.Environment.LIVE)
+        .with_logging(bare.LoggerConfig(bypass_logging=True))
+        .with_cache_database_factory(unused)
+        .add_data_client("V", Factory(), DataClientConfig())
+        .build()
+    )
+    try:
+        with pytest.raises(RuntimeError, match="database"):
+            asyncio.run(_run_async(node))
+    finally:
+        node.dispose()
+
+
+async def _run_async(node: LiveNode) -> None:
+    await node.run_async()

@@ -1,0 +1,1 @@
+"""The NautilusTrader bridge: thin clients over the two services, and nodes built from one config."""

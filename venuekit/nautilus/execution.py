@@ -1,0 +1,490 @@
+"""The execution client every venue shares: hooks go to the execution service, its sink goes to the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from nautilus_trader.core import UUID4
+from nautilus_trader.live.clients import ExecutionClient
+from nautilus_trader.model import (
+    AccountId,
+    AccountType,
+    ExecutionMassStatus,
+    OmsType,
+    OrderFilled,
+    OrderFillVoided,
+    Venue,
+)
+
+from venuekit.errors import NotReady
+from venuekit.nautilus.data import DISCONNECT_SECS
+
+if TYPE_CHECKING:
+    from nautilus_trader.common import Clock
+    from nautilus_trader.live import (
+        BatchCancelOrders,
+        BatchModifyOrders,
+        CancelAllOrders,
+        CancelOrder,
+        ClientCache,
+        GenerateFillReports,
+        GenerateOrderStatusReport,
+        GenerateOrderStatusReports,
+        GeneratePositionStatusReports,
+        ModifyOrder,
+        QueryAccount,
+        QueryOrder,
+        SubmitOrder,
+        SubmitOrderList,
+    )
+    from nautilus_trader.model import (
+        AccountBalance,
+        ClientOrderId,
+        FillReport,
+        InstrumentId,
+        LiquiditySide,
+        MarginBalance,
+        Money,
+        OrderStatusReport,
+        PositionStatusReport,
+        Price,
+        Quantity,
+        StrategyId,
+        TradeId,
+        TraderId,
+        VenueOrderId,
+    )
+
+    from venuekit.host.open import OpenedVenue, SharedVenue
+    from venuekit.interfaces.manifest import Manifest
+    from venuekit.interfaces.model import Order
+    from venuekit.nautilus.data import OnFailure
+    from venuekit.nautilus.factories import VenueExecutionConfig
+    from venuekit.runtime.execution import ExecutionService
+
+BUG = "INTERNAL_ERROR"
+"""The reason of a denial that a bug of ours caused; nothing went on the wire."""
+NOT_CONNECTED = "NOT_CONNECTED: the venue is not connected"
+
+
+class EngineSink:
+    """An `ExecutionSink` that ends in the execution engine. It never raises into the service that feeds it.
+
+    Accepted, filled, cancelled and expired go as reports with their fills, because the engine applies those
+    once however often they come; what a report cannot say goes as an event.
+    """
+
+    def __init__(self, client: VenueExecutionClient) -> None:
+        self._client = client
+        self.announced: set[ClientOrderId] = set()
+        """Orders submitted or denied since the last `clear`: how a failed hook knows what is left to say."""
+
+    def _tell(self, what: str, say: Callable[[], None]) -> None:
+        try:
+            say()
+        except Exception:
+            # The tracker applied it already, and raising would tear the session that carried it. Counted and
+            # logged: the engine's own open-order and position checks are the second road to the same truth.
+            self._client.count("bridge.exec.refused_by_engine")
+            self._client.log.exception("the engine refused: %s", what)
+
+    def report(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
+        """The engine has the report queued with its fills after this."""
+        self._tell(f"{order.order_status} {order.client_order_id}", lambda: self._client.hand(order, fills))
+
+    def position(self, report: PositionStatusReport) -> None:
+        """Nothing: the engine asks for positions itself, and one that overtakes its fill would look wrong."""
+        self._client.count("bridge.exec.positions_seen")
+
+    def account(
+        self,
+        balances: Sequence[AccountBalance],
+        margins: Sequence[MarginBalance],
+        reported: bool,
+        ts_event: int,
+    ) -> None:
+        """The account's state is queued after this."""
+        client = self._client
+        self._tell(
+            "account state",
+            lambda: client.generate_account_state(list(balances), list(margins), reported, ts_event),
+        )
+
+    def denied(self, order: Order, reason: str) -> None:
+        """The order ends DENIED."""
+        self.announced.add(order.client_order_id)
+        self._tell(
+            f"denied {order.client_order_id}", lambda: self._client.generate_order_denied(order, reason)
+        )
+
+    def submitted(self, order: Order) -> None:
+        """The order is SUBMITTED."""
+        self.announced.add(order.client_order_id)
+        self._tell(f"submitted {order.client_order_id}", lambda: self._client.generate_order_submitted(order))
+
+    def rejected(self, order: Order, reason: str, ts_event: int, post_only: bool) -> None:
+        """The order ends REJECTED."""
+        self._tell(
+            f"rejected {order.client_order_id}",
+            lambda: self._client.generate_order_rejected(order, reason, ts_event, post_only),
+        )
+
+    def updated(
+        self,
+        order: Order,
+        venue_order_id: VenueOrderId,
+        quantity: Quantity,
+        price: Price | None,
+        trigger_price: Price | None,
+        ts_event: int,
+    ) -> None:
+        """The order has its new values; an event, because a report on a pending modify would lose them."""
+        self._tell(
+            f"updated {order.client_order_id}",
+            lambda: self._client.generate_order_updated(
+                order, venue_order_id, quantity, price, trigger_price, None, ts_event
+            ),
+        )
+
+    def modify_rejected(
+        self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int
+    ) -> None:
+        """The pending modify is over, the order as before."""
+        self._tell(
+            f"modify rejected {order.client_order_id}",
+            lambda: self._client.generate_order_modify_rejected(order, venue_order_id, reason, ts_event),
+        )
+
+    def cancel_rejected(
+        self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int
+    ) -> None:
+        """The pending cancel is over, the order as before."""
+        self._tell(
+            f"cancel rejected {order.client_order_id}",
+            lambda: self._client.generate_order_cancel_rejected(order, venue_order_id, reason, ts_event),
+        )
+
+    def fill_voided(self, order: Order, trade_id: TradeId, reason: str, ts_event: int) -> None:
+        """The engine took the fill back from order and position."""
+        self._tell(
+            f"fill {trade_id} of {order.client_order_id} taken back",
+            lambda: self._client.void_fill(order.client_order_id, trade_id, reason, ts_event),
+        )
+
+    def alarm(self, kind: str, text: str) -> None:
+        """A line at level ERROR and a counter: a person must look."""
+        self._client.count(f"alarm.{kind}")
+        self._client.log.error("%s: %s", kind, text)
+
+
+class VenueExecutionClient(ExecutionClient):
+    """Trades through a venue's execution service; no hook waits for the venue and none raises."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        config: VenueExecutionConfig,
+        cache: ClientCache,
+        clock: Clock,
+        trader_id: TraderId,
+        manifest: Manifest,
+        shared: SharedVenue,
+        on_failure: OnFailure | None = None,
+    ) -> None:
+        super().__init__(
+            name=name,
+            config=config,
+            cache=cache,
+            clock=clock,
+            trader_id=trader_id,
+            venue=Venue(manifest.venue),
+            account_id=AccountId(f"{manifest.venue}-{config.account}"),
+            account_type=AccountType.from_str(manifest.account_type),
+            oms_type=OmsType.from_str(manifest.oms_type),
+        )
+        self.log = logging.getLogger(f"venuekit.nautilus.execution.{name}")
+        self._name = name
+        self._venue = Venue(manifest.venue)
+        self._shared = shared
+        self._on_failure = on_failure
+        self._opened: OpenedVenue | None = None
+        self._service: ExecutionService | None = None
+        self._sink = EngineSink(self)
+
+    # -- connection ------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        """Account state is out and submits are allowed after this; raise the first failure."""
+        try:
+            self._opened = await self._shared.acquire()
+            # Reports of instruments that the engine does not hold would be skipped at reconciliation.
+            for symbol in self._opened.symbols:
+                if self.cache.instrument(symbol.instrument_id) is None:
+                    self._handle_instrument(symbol.instrument)
+            self._service = self._opened.execution(self._sink, self.account_id)
+            await self._service.start()
+        except BaseException as error:
+            # Also on cancellation: the node gives up on a slow connect, and then nothing may stay open.
+            self.log.error("%s could not connect: %s", self._name, error)
+            if self._on_failure is not None:
+                self._on_failure(self._name, error)
+            await self._close()
+            raise
+
+    async def _disconnect(self) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        """Service stopped and venue released after this, within a bound, whatever fails."""
+        service, self._service = self._service, None
+        opened, self._opened = self._opened, None
+        try:
+            async with asyncio.timeout(DISCONNECT_SECS):
+                if service is not None:
+                    await service.stop()
+                if opened is not None:
+                    await self._shared.release()
+        except Exception:
+            # A raising disconnect makes the node wait and fail its whole stop: counted and logged instead.
+            self.count("bridge.exec.disconnect_failed", opened)
+            self.log.exception("%s did not disconnect cleanly", self._name)
+
+    # -- what the sink needs ---------------------------------------------------------------------------------
+
+    def count(self, name: str, opened: OpenedVenue | None = None) -> None:
+        """The venue's counter is one higher after this."""
+        opened = opened or self._opened
+        if opened is not None:
+            opened.counters.inc(name)
+
+    def hand(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
+        """The report and its fills are queued together; FILLED without its fills would be inferred."""
+        self._handle_report(order, list(fills))
+
+    def void_fill(
+        self, client_order_id: ClientOrderId, trade_id: TradeId, reason: str, ts_event: int
+    ) -> None:
+        """The fill is taken back in full; raise `LookupError` when the engine never had it."""
+        order = self.cache.order(client_order_id)
+        events = order.events() if order is not None else []
+        fill = next(
+            (one for one in events if isinstance(one, OrderFilled) and one.trade_id == trade_id), None
+        )
+        if fill is None:
+            raise LookupError(f"no fill {trade_id} on {client_order_id}")
+        self._handle_event(
+            OrderFillVoided(
+                trader_id=fill.trader_id,
+                strategy_id=fill.strategy_id,
+                instrument_id=fill.instrument_id,
+                client_order_id=fill.client_order_id,
+                venue_order_id=fill.venue_order_id,
+                account_id=fill.account_id,
+                correction_id=f"VOID-{trade_id}",
+                trade_id=trade_id,
+                voided_qty=fill.last_qty,
+                order_side=fill.order_side,
+                order_type=fill.order_type,
+                last_px=fill.last_px,
+                currency=fill.currency,
+                liquidity_side=fill.liquidity_side,
+                event_id=UUID4(),
+                ts_event=ts_event,
+                ts_init=self.clock.timestamp_ns(),
+                reconciliation=False,
+                commission_voided=fill.commission,
+                position_id=fill.position_id,
+                reason=reason,
+            )
+        )
+
+    # -- commands --------------------------------------------------------------------------------------------
+
+    async def _submit_order(self, command: SubmitOrder) -> None:
+        self._submit([command.order])
+
+    async def _submit_order_list(self, command: SubmitOrderList) -> None:
+        self._submit(self._orders([init.client_order_id for init in command.order_inits]))
+
+    def _submit(self, orders: Sequence[Order]) -> None:
+        self._sink.announced.clear()
+        if self._service is None:
+            for order in orders:
+                self._sink.denied(order, NOT_CONNECTED)
+            return
+        try:
+            self._service.submit(orders)
+        except Exception:
+            # A bug below us. What was not announced never left: denied. What was may have left: looked up.
+            self.count("bridge.exec.submit_failed")
+            self.log.exception("submit failed")
+            for order in orders:
+                if order.client_order_id in self._sink.announced:
+                    self._look_up(order)
+                else:
+                    self._sink.denied(order, BUG)
+
+    async def _modify_order(self, command: ModifyOrder) -> None:
+        for order in self._orders([command.client_order_id]):
+            if self._service is None:
+                self._sink.modify_rejected(order, order.venue_order_id, NOT_CONNECTED, self._now())
+                continue
+            try:
+                self._service.modify(order, command.quantity, command.price, command.trigger_price)
+            except Exception:
+                # A bug below us: whether the change left is not known, so it is looked up, not rejected.
+                self.count("bridge.exec.modify_failed")
+                self.log.exception("modify failed")
+                self._look_up(order)
+
+    async def _batch_modify_orders(self, command: BatchModifyOrders) -> None:
+        for modify in command.modifies:
+            await self._modify_order(modify)
+
+    async def _cancel_order(self, command: CancelOrder) -> None:
+        orders = self._orders([command.client_order_id])
+        self._cancel(orders, lambda service: service.cancel(orders))
+
+    async def _batch_cancel_orders(self, command: BatchCancelOrders) -> None:
+        orders = self._orders([cancel.client_order_id for cancel in command.cancels])
+        self._cancel(orders, lambda service: service.cancel(orders))
+
+    async def _cancel_all_orders(self, command: CancelAllOrders) -> None:
+        iid, side = command.instrument_id, command.order_side
+        covered = {
+            order.client_order_id: order
+            for held in (self.cache.orders_open, self.cache.orders_inflight)
+            for order in held(instrument_id=iid, account_id=self.account_id, side=side)
+        }
+        orders: list[Order] = list(covered.values())
+        self._cancel(orders, lambda service: service.cancel_all(iid, side, orders))
+
+    def _cancel(self, orders: Sequence[Order], send: Callable[[ExecutionService], None]) -> None:
+        if self._service is None:
+            for order in orders:
+                self._sink.cancel_rejected(order, order.venue_order_id, NOT_CONNECTED, self._now())
+            return
+        try:
+            send(self._service)
+        except Exception:
+            # As for a modify: not known, so looked up.
+            self.count("bridge.exec.cancel_failed")
+            self.log.exception("cancel failed")
+            for order in orders:
+                self._look_up(order)
+
+    async def _query_order(self, command: QueryOrder) -> None:
+        for order in self._orders([command.client_order_id]):
+            self._look_up(order)
+
+    async def _query_account(self, command: QueryAccount) -> None:
+        if self._service is None:
+            return
+        try:
+            self._service.query_account()
+        except Exception:
+            self.count("bridge.exec.query_failed")
+            self.log.exception("query of the account failed")
+
+    def _look_up(self, order: Order) -> None:
+        if self._service is None:
+            self.log.warning("no look-up of %s: not connected", order.client_order_id)
+            return
+        try:
+            self._service.query(order)
+        except Exception:
+            self.count("bridge.exec.query_failed")
+            self.log.exception("look-up of %s failed", order.client_order_id)
+
+    def _orders(self, ids: Sequence[ClientOrderId]) -> list[Order]:
+        """The orders of the engine's cache; one that it names without having it is counted and logged."""
+        found: list[Order] = []
+        for client_order_id in ids:
+            order = self.cache.order(client_order_id)
+            if order is None:
+                self.count("bridge.exec.order_missing")
+                self.log.error("the engine named %s but does not hold it", client_order_id)
+            else:
+                found.append(order)
+        return found
+
+    def _now(self) -> int:
+        return self.clock.timestamp_ns()
+
+    # -- reconciliation --------------------------------------------------------------------------------------
+    # Each of these raises on any failure: at start the node then refuses to start, later the engine logs it
+    # and leaves orders and positions alone. An empty answer would be taken for the truth.
+
+    def _running(self) -> ExecutionService:
+        if self._service is None:
+            raise NotReady("the venue is not connected")
+        return self._service
+
+    async def _generate_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus:
+        parts = await self._running().mass_status(lookback_mins)
+        status = ExecutionMassStatus(self.client_id, self.account_id, self._venue, self._now())
+        status.add_order_reports(parts.orders)
+        status.add_fill_reports(parts.fills)
+        status.add_position_reports(parts.positions)
+        return status
+
+    async def _generate_order_status_report(
+        self, command: GenerateOrderStatusReport
+    ) -> OrderStatusReport | None:
+        client_id, venue_id = command.client_order_id, command.venue_order_id
+        return await self._running().order_report(
+            client_id.value if client_id is not None else None,
+            venue_id.value if venue_id is not None else None,
+        )
+
+    async def _generate_order_status_reports(
+        self, command: GenerateOrderStatusReports
+    ) -> list[OrderStatusReport]:
+        reports = await self._running().order_reports(command.open_only, command.start)
+        wanted = command.instrument_id
+        return [report for report in reports if wanted is None or report.instrument_id == wanted]
+
+    async def _generate_fill_reports(self, command: GenerateFillReports) -> list[FillReport]:
+        reports = await self._running().fill_reports(command.instrument_id, command.start)
+        wanted = command.venue_order_id
+        return [report for report in reports if wanted is None or report.venue_order_id == wanted]
+
+    async def _generate_position_status_reports(
+        self, command: GeneratePositionStatusReports
+    ) -> list[PositionStatusReport]:
+        reports = await self._running().position_reports()
+        wanted = command.instrument_id
+        return [report for report in reports if wanted is None or report.instrument_id == wanted]
+
+    # -- the optional hooks ----------------------------------------------------------------------------------
+
+    def _handles_order_venue(self, venue: Venue | None) -> bool:
+        return venue == self._venue
+
+    def _provides_bulk_position_coverage(self, instrument_id: InstrumentId) -> bool:
+        # `position_reports` is complete or raises: what it does not name is flat.
+        return True
+
+    def _calculate_commission(
+        self, instrument: object, last_qty: Quantity, last_px: Price, liquidity_side: LiquiditySide
+    ) -> Money | None:
+        # Only asked for fills that the engine infers; a guessed fee would be a wrong number.
+        return None
+
+    async def _register_external_order(
+        self,
+        client_order_id: ClientOrderId,
+        venue_order_id: VenueOrderId | None,
+        instrument_id: InstrumentId,
+        strategy_id: StrategyId,
+        ts_init: int,
+    ) -> None:
+        """The tracker learned it from the report that made it; a command on it brings the order itself."""
+        self.count("bridge.exec.external_orders")
+
+    async def _on_instrument(self, instrument: object) -> None:
+        """The symbol index is shared with the data client and has it already."""

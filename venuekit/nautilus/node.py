@@ -1,0 +1,295 @@
+"""One config becomes one running Nautilus node: safe engine settings, clean stops, a telling exit code.
+
+Exit codes of `run_node`: 0 a clean stop; 1 the node could not start, or failed while it ran; 3 it stopped
+while the fate of an order was still unknown (the journal has it, and the next start looks it up).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import re
+import signal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+from nautilus_trader.common import Environment, LoggerConfig
+from nautilus_trader.config import LiveExecutionEngineConfig, LiveNodeConfig
+from nautilus_trader.live import LiveNode, SubmissionRecoveryPolicy
+from nautilus_trader.model import TraderId
+from nautilus_trader.trading import ImportableStrategyConfig, Strategy
+
+from venuekit.errors import ConfigError, VenuekitError
+from venuekit.nautilus.factories import (
+    VenueDataConfig,
+    VenueExecutionConfig,
+    factories_of,
+    make_subject,
+)
+from venuekit.nautilus.logs import forward_logs
+
+if TYPE_CHECKING:
+    from nautilus_trader.common import Cache
+    from nautilus_trader.live import LiveNodeHandle
+    from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
+
+    from venuekit.host.config import NodeConfig, StrategySection
+
+EXIT_CLEAN, EXIT_FAILED, EXIT_UNRESOLVED = 0, 1, 3
+POST_STOP_SECS = 1.0
+"""Time for the last cancels to leave after strategies stopped; Nautilus's own default is 10 s."""
+CONNECT_SECS = 30.0
+
+log = logging.getLogger("venuekit.nautilus.node")
+_LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "OFF": 100}
+_UNRESOLVED = re.compile(r"unresolved client order IDs \[(?P<ids>[^\]]*)\]")
+
+
+@frozen
+class ClientSections:
+    """The clients of every configured venue: parts of a `LiveNodeConfig` that somebody else owns.
+
+    `LiveNodeConfig(data_clients=..., exec_clients=...)`, then
+    `LiveNode.build(name, config, data_factories=..., exec_factories=...)`.
+    """
+
+    data_clients: Mapping[str, VenueDataConfig]
+    exec_clients: Mapping[str, VenueExecutionConfig]
+    data_factories: Mapping[str, DataClientFactory]
+    exec_factories: Mapping[str, ExecutionClientFactory]
+
+
+@define
+class Failures:
+    """Why clients could not connect; `on_first` runs once, so that the node need not wait for its timeout."""
+
+    errors: list[tuple[str, BaseException]] = field(factory=list)
+    on_first: Callable[[], None] | None = None
+
+    def add(self, name: str, error: BaseException) -> None:
+        """The failure is kept; the first one also runs `on_first`."""
+        self.errors.append((name, error))
+        if len(self.errors) == 1 and self.on_first is not None:
+            self.on_first()
+
+
+@frozen
+class Ending:
+    """How a run ended: an exit code, what happened, and what to do about it."""
+
+    code: int
+    message: str = ""
+    hint: str = ""
+    unresolved: tuple[str, ...] = ()
+    """Client order ids whose fate was unknown at the end."""
+
+
+def engine_settings(
+    *,
+    open_check_secs: float | None = 15.0,
+    position_check_secs: float | None = 30.0,
+    startup_delay_secs: float = 10.0,
+) -> LiveExecutionEngineConfig:
+    """Settings that invent no outcome: unresolved submits are kept, open orders and positions checked.
+
+    The open check asks for open orders only: what is missing there is asked for one by one by the tracker.
+    """
+    return LiveExecutionEngineConfig(
+        submission_recovery_policy=SubmissionRecoveryPolicy.RETAIN_UNRESOLVED,
+        open_check_interval_secs=open_check_secs,
+        open_check_open_only=True,
+        position_check_interval_secs=position_check_secs,
+        reconciliation_startup_delay_secs=startup_delay_secs,
+        allow_overfills=False,
+    )
+
+
+def client_sections(config: NodeConfig, failures: Failures | None = None) -> ClientSections:
+    """The clients of the configured venues by venue code; data and execution share one opened venue."""
+    data: dict[str, VenueDataConfig] = {}
+    execution: dict[str, VenueExecutionConfig] = {}
+    data_factories: dict[str, DataClientFactory] = {}
+    exec_factories: dict[str, ExecutionClientFactory] = {}
+    for key, venue in config.venues.items():
+        subject = make_subject(venue, failures.add if failures is not None else None)
+        name = subject.manifest.venue
+        data_factory, exec_factory = factories_of(subject)
+        if venue.data:
+            data[name] = VenueDataConfig(venue=key)
+            data_factories[name] = data_factory
+        if venue.execution:
+            execution[name] = VenueExecutionConfig(venue=key)
+            exec_factories[name] = exec_factory
+    return ClientSections(data, execution, data_factories, exec_factories)
+
+
+def build_node(
+    config: NodeConfig,
+    *,
+    engine: LiveExecutionEngineConfig | None = None,
+    logging_config: LoggerConfig | None = None,
+    post_stop_secs: float = POST_STOP_SECS,
+    failures: Failures | None = None,
+) -> LiveNode:
+    """A whole node with every venue and strategy of the config; nothing is connected before it runs."""
+    if config.node.environment != "live":
+        raise ConfigError(
+            "only a live node can be built from a config so far",
+            path="node.environment",
+            hint='set "live", with a venue environment that holds no real money.',
+        )
+    sections = client_sections(config, failures)
+    node_config = LiveNodeConfig(
+        environment=Environment.LIVE,
+        trader_id=_trader_id(config.node.trader_id),
+        logging=logging_config or LoggerConfig.from_spec(_log_spec(config.node.log_level)),
+        exec_engine=engine or engine_settings(),
+        timeout_connection_secs=CONNECT_SECS,
+        delay_post_stop_secs=post_stop_secs,
+        data_clients=dict(sections.data_clients),
+        exec_clients=dict(sections.exec_clients),
+    )
+    node = LiveNode.build(
+        config.node.name,
+        node_config,
+        data_factories=dict(sections.data_factories),
+        exec_factories=dict(sections.exec_factories),
+    )
+    for index, section in enumerate(config.strategies):
+        _add_strategy(node, section, f"strategies[{index}]")
+    return node
+
+
+class VenueNode:
+    """A built node with what must be taken from it before it runs, and a run that ends in an `Ending`."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        *,
+        engine: LiveExecutionEngineConfig | None = None,
+        logging_config: LoggerConfig | None = None,
+        post_stop_secs: float = POST_STOP_SECS,
+    ) -> None:
+        self._failures = Failures()
+        self.node = build_node(
+            config,
+            engine=engine,
+            logging_config=logging_config,
+            post_stop_secs=post_stop_secs,
+            failures=self._failures,
+        )
+        self.cache: Cache = self.node.cache
+        self.handle: LiveNodeHandle = self.node.handle()
+        self._log_level = _LEVELS[config.node.log_level]
+
+    async def run(self) -> Ending:
+        """Runs until somebody stops the handle; never raises for what the node itself does."""
+        self._failures.on_first = self.handle.stop
+        stop_logs = forward_logs(self._log_level)
+        try:
+            await self.node.run_async()
+        except RuntimeError as error:
+            return self._ending(str(error))
+        finally:
+            stop_logs()
+        return self._ending("")
+
+    def dispose(self) -> None:
+        """The node is gone; another one can be built in this thread once nobody holds a reference to it."""
+        self.node.dispose()
+
+    def _ending(self, text: str) -> Ending:
+        if self._failures.errors:
+            name, error = self._failures.errors[0]
+            hint = error.hint if isinstance(error, VenuekitError) else ""
+            return Ending(EXIT_FAILED, f"{name} could not connect: {_one_line(error)}", hint)
+        found = _UNRESOLVED.search(text)
+        if found is not None:
+            ids = tuple(part.strip(' "') for part in found["ids"].split(",") if part.strip())
+            return Ending(
+                EXIT_UNRESOLVED,
+                f"stopped while the fate of {len(ids)} order(s) was unknown: {', '.join(ids)}",
+                "check them at the venue; the next start looks them up.",
+                ids,
+            )
+        return (
+            Ending(EXIT_FAILED, f"the node failed: {text}", "see the log above.")
+            if text
+            else Ending(EXIT_CLEAN)
+        )
+
+
+async def run_until_signalled(node: VenueNode) -> Ending:
+    """Runs the node; the first SIGINT or SIGTERM stops it cleanly, a second one ends the process as usual."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(number: int) -> None:
+        log.warning("%s: stopping; once more ends the process at once", signal.Signals(number).name)
+        for one in numbers:
+            loop.remove_signal_handler(one)
+        node.handle.stop()
+
+    # Under `asyncio.run` a SIGTERM would kill the process without any disconnect.
+    for number in numbers:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await node.run()
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def run_node(config: NodeConfig, *, on_built: Callable[[VenueNode], None] | None = None) -> Ending:
+    """Builds and runs a node until it is stopped or signalled; its `code` is the process's exit code.
+
+    `on_built` gets the node before it runs: the only moment for its cache, its handle and further strategies.
+    """
+    node = VenueNode(config)
+    try:
+        if on_built is not None:
+            on_built(node)
+        ending = asyncio.run(run_until_signalled(node))
+    finally:
+        node.dispose()
+    if ending.code != EXIT_CLEAN:
+        log.error("%s %s", ending.message, ending.hint)
+    return ending
+
+
+def _add_strategy(node: LiveNode, section: StrategySection, path: str) -> None:
+    """Nautilus's own decoding where a config class is named, else the fields as keywords of the class."""
+    if section.config_path is not None:
+        node.add_strategy_from_config(
+            ImportableStrategyConfig(section.path, section.config_path, dict(section.config))
+        )
+        return
+    module, _, name = section.path.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), name)(**section.config)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{section.path} cannot be made: {error}", path=path) from error
+    if not isinstance(made, Strategy):
+        raise ConfigError(f"{section.path} is no Strategy", path=f"{path}.path")
+    node.add_strategy(made)
+
+
+def _trader_id(text: str) -> TraderId:
+    try:
+        return TraderId(text)
+    except ValueError as error:
+        raise ConfigError(
+            "is no trader id", path="node.trader_id", hint="write name-number, e.g. TRADER-001."
+        ) from error
+
+
+def _log_spec(level: str) -> str:
+    return f"stdout={level.capitalize()}"
+
+
+def _one_line(error: BaseException) -> str:
+    text = error.message if isinstance(error, VenuekitError) else " ".join(str(error).split())
+    return text or type(error).__name__
