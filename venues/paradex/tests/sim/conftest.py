@@ -1,4 +1,4 @@
-"""A simulator under virtual time, without sockets, whose every REST answer is held against the published API."""
+"""A simulator under virtual time, without sockets; every REST answer is held against the published API."""
 
 from __future__ import annotations
 
@@ -50,13 +50,15 @@ def closed(schema: dict) -> dict:
         for name in {"next", "prev", "data"} & set(schema["properties"]):
             schema["properties"][name] = {"anyOf": [schema["properties"][name], {"type": "null"}]}
         schema.setdefault("additionalProperties", False)
+    if isinstance(schema.get("additionalProperties"), dict):
+        schema["additionalProperties"] = closed(schema["additionalProperties"])
     if "items" in schema:
         schema["items"] = closed(schema["items"])
     schema.pop("example", None)
     return schema
 
 
-# `POST /auth/{public_key}` is in the SDK and the docs, not in this version of the document: same answer as /auth.
+# `POST /auth/{public_key}` is in the SDK and the docs, not in this version of the document.
 SAME = {"/auth/{public_key}": "/auth"}
 # Answers that the conventions page documents for every endpoint.
 COMMON = {"401", "404", "405", "429", "503"}
@@ -78,14 +80,13 @@ def validator(method: str, template: str, status: str) -> object | None:
 
 def template_of(path: str) -> str:
     parts = path.removeprefix("/v1").strip("/").split("/")
-    best = None
-    for template in [*openapi()["paths"], *SAME]:
-        shape = template.strip("/").split("/")
-        if len(shape) == len(parts) and all(
-            s.startswith("{") or s == p for s, p in zip(shape, parts, strict=True)
-        ):
-            if best is None or template.count("{") < best.count("{"):
-                best = template
+    fitting = [
+        template
+        for template in [*openapi()["paths"], *SAME]
+        if len(shape := template.strip("/").split("/")) == len(parts)
+        and all(s.startswith("{") or s == p for s, p in zip(shape, parts, strict=True))
+    ]
+    best = min(fitting, key=lambda one: one.count("{"), default=None)
     assert best is not None, f"{path} is not a published path"
     return best
 
@@ -256,7 +257,8 @@ class Bench:
         }
         key = changes.pop("key", self.key)
         body |= changes
-        body.setdefault("signature", self.sign(body, key))
+        if "signature" not in body:
+            body["signature"] = self.sign(body, key)
         return {name: value for name, value in body.items() if value is not ...}
 
     def sign(self, body: dict[str, object], key: object) -> str:

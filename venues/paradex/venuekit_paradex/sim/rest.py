@@ -216,9 +216,9 @@ class Rest:
     def _funding(self, request: Request, params: Params) -> Response:
         market = self._symbol(request.query_value("market"))
         hours = self._exchange.market(market).funding_period_hours
-        rows = self._feed.funding_history(market)
-        page = paging.cut(request, rows, lambda row: (millis(row.ts_ns), str(row.ts_ns)))
-        return reply(render.page([render.funding(row, hours) for row in page.rows], page.next, page.prev))
+        rows = list(enumerate(self._feed.funding_history(market)))
+        page = paging.cut(request, rows, lambda row: (millis(row[1].ts_ns), f"{row[0]:012d}"))
+        return reply(render.page([render.funding(row, hours) for _, row in page.rows], page.next, page.prev))
 
     # --- accounts and tokens
 
