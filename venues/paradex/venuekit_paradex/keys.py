@@ -9,7 +9,7 @@ from venuekit.errors import BadValue, SecretError
 from venuekit.interfaces.signer import Secret
 from venuekit_paradex import stark
 
-_HEX = re.compile(r"[0-9a-fA-F]+", re.ASCII)
+_HEX = re.compile(r"[0-9a-fA-F]+")
 _HINT = "give the Stark (L2) private key as the venue exports it: up to 64 hex digits, 0x or not"
 
 

@@ -1,8 +1,8 @@
 """The Stark curve in plain Python: Pedersen hash, public keys and deterministic ECDSA.
 
-Everything a fixed point is multiplied with goes through tables of 8-bit windows (entry d of window i is
-d * 2^(8i) * point), so one multiplication is at most 32 additions and no doubling. The tables are built on
-first use, or ahead of it by `warm`.
+Everything a fixed point is multiplied with goes through tables of windows, so one multiplication is a few
+dozen additions and no doubling: 8 bits a window for the hash (entry d of window i is d * 2^(8i) * point), 11
+bits with signed digits for the generator. The tables are built on first use, or ahead of it by `warm`.
 
 None of this runs in constant time: do not sign where somebody untrusted can measure single calls closely.
 """
@@ -10,7 +10,7 @@ None of this runs in constant time: do not sign where somebody untrusted can mea
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from venuekit.errors import BadValue
 
 type Point = tuple[int, int]
 type Window = Sequence[Point]
-"""256 multiples of one power-of-256 multiple of a point; entry 0 is never read."""
+"""Multiples of one point, in the order of their digit (negative ones from the end); entry 0 is never read."""
 
 # Parameters of the curve y^2 = x^3 + x + b and of its Pedersen hash as StarkWare publishes them (derived
 # there from the digits of pi); tests check each against two other libraries.
@@ -68,13 +68,13 @@ class Hasher(Protocol):
         ...
 
 
-def _window_bases(point: Point, count: int) -> list[Point]:
-    """The point times 256^i for i below count, affine."""
+def _window_bases(point: Point, count: int, bits: int = 8) -> list[Point]:
+    """The point times 2^(bits * i) for i below count, affine."""
     p = FIELD_PRIME
     x, y, z = point[0], point[1], 1
     jacobian = [(x, y, z)]
     for _ in range(count - 1):
-        for _ in range(8):
+        for _ in range(bits):
             yy = y * y % p
             s = 4 * x * yy % p
             zz = z * z % p
@@ -136,11 +136,18 @@ def _windows(bases: Sequence[Point], size: int = 256) -> list[Window]:
     return list(zip(*rows[:size], strict=True))
 
 
+def _signed_windows(bases: Sequence[Point], half: int) -> list[Window]:
+    """Multiples -half to half of every base; a negative one costs a subtraction and shares its x."""
+    return [
+        [*row, *((x, FIELD_PRIME - y) for x, y in reversed(row[1:half]))] for row in _windows(bases, half + 1)
+    ]
+
+
 # Extended Jacobian coordinates: x = X / ZZ, y = Y / ZZZ, ZZ^3 = ZZZ^2.
 type _Sum = tuple[int, int, int, int]
 
 
-def _add_windows(total: _Sum, windows: Sequence[Window], digits: bytes) -> _Sum:
+def _add_windows(total: _Sum, windows: Sequence[Window], digits: Iterable[int]) -> _Sum:
     """Add one table entry for every digit that is not 0.
 
     Should the sum ever meet plus or minus a table entry (that takes a discrete logarithm nobody knows),
@@ -199,7 +206,12 @@ def _hash_windows() -> tuple[list[Window], list[Window]]:
     return windows[: len(left)], windows[len(left) :]
 
 
-_GENERATOR_TABLE = _Lazy(lambda: _windows(_window_bases(GENERATOR, 32)))
+_DIGIT_BITS = 11
+_DIGIT_HALF = 1 << (_DIGIT_BITS - 1)
+_DIGITS = 23
+"""Enough for scalars below 2^251 and the carry of the last digit."""
+
+_GENERATOR_TABLE = _Lazy(lambda: _signed_windows(_window_bases(GENERATOR, _DIGITS, _DIGIT_BITS), _DIGIT_HALF))
 _HASH_TABLES = _Lazy(_hash_windows)
 
 
@@ -248,14 +260,29 @@ def hash_chain(hasher: Hasher, elements: Sequence[int]) -> int:
 
 
 def warm_generator() -> None:
-    """The generator's table exists after this (about 0.05 s the first time)."""
+    """The generator's table exists after this (about 0.06 s the first time)."""
     _GENERATOR_TABLE()
+
+
+def _signed_digits(scalar: int) -> list[int]:
+    """Digits from -1023 to 1024 whose sum, each times 2048^i, is the scalar."""
+    digits = []
+    for _ in range(_DIGITS):
+        digit = scalar & (2 * _DIGIT_HALF - 1)
+        scalar >>= _DIGIT_BITS
+        if digit > _DIGIT_HALF:
+            digit -= 2 * _DIGIT_HALF
+            scalar += 1
+        digits.append(digit)
+    return digits
 
 
 def _times_generator_x(scalar: int) -> int:
     """The x coordinate of scalar * G, for 0 < scalar < order."""
     windows = _GENERATOR_TABLE()
-    digits = scalar.to_bytes(32, "little")
+    # Opposite points share their x. With the smaller of the two scalars no partial sum can equal plus or
+    # minus the entry added to it: together they stay below the order.
+    digits = _signed_digits(min(scalar, CURVE_ORDER - scalar))
     first = next(i for i, digit in enumerate(digits) if digit)
     start = windows[first][digits[first]]
     return _affine_x(_add_windows((*start, 1, 1), windows[first + 1 :], digits[first + 1 :]))

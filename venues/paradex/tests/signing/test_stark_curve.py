@@ -53,6 +53,7 @@ def test_only_so_many_inputs_are_pinned_and_all_still_hash_right() -> None:
     hasher = stark.PedersenHasher()
     for left in range(100):
         hasher.pin(left)
+    assert len(hasher._pinned) == 64
     for left in (0, 63, 64, 99):
         assert hasher.hash(left, 7) == pedersen_hash(left, 7)
 
@@ -66,15 +67,36 @@ def test_inputs_outside_the_field_are_refused(hasher: stark.Hasher, bad: int) ->
         hasher.hash(1, bad)
 
 
+N = stark.CURVE_ORDER
+
+
 @pytest.mark.parametrize(
-    "private", [1, 2, 255, 256, 257, 2**128, 2**250, stark.CURVE_ORDER // 2, stark.CURVE_ORDER - 1]
+    "private",
+    # Ends of digits of 11 bits and their carries, the middle of the order, and 2^252 - n, whose partial sums
+    # would meet a table entry if the larger of two opposite scalars were taken.
+    [
+        *(1, 2, 255, 256, 257, 1023, 1024, 1025, 2047, 2048, 2049, 2**242, 2**242 - 1, 2**250, 2**251 - 1),
+        *(N // 2, N // 2 + 1, 2**252 - N, N - 2**242, N - 1025, N - 1024, N - 2, N - 1),
+    ],
 )
 def test_public_keys_equal_the_reference(private: int) -> None:
-    assert (
-        stark.public_key(private)
-        == private_to_stark_key(private)
-        == fast_stark_crypto.get_public_key(private)
-    )
+    found = stark.public_key(private)
+    assert found == private_to_stark_key(private) == fast_stark_crypto.get_public_key(private)
+
+
+@settings(max_examples=200, deadline=None)
+@given(private=st.integers(1, N - 1), shift=st.integers(0, 250))
+def test_public_keys_of_every_size_equal_the_reference(private: int, shift: int) -> None:
+    private = private >> shift or 1
+    assert stark.public_key(private) == private_to_stark_key(private)
+
+
+@settings(max_examples=500, deadline=None)
+@given(scalar=st.integers(0, N // 2))
+def test_signed_digits_sum_up_to_the_scalar(scalar: int) -> None:
+    digits = stark._signed_digits(scalar)
+    assert sum(digit * 2048**i for i, digit in enumerate(digits)) == scalar
+    assert all(-1023 <= digit <= 1024 for digit in digits)
 
 
 def test_the_file_covers_the_edges_it_promises(stark_vectors: dict[str, Any]) -> None:
@@ -196,7 +218,7 @@ def test_a_sum_that_meets_a_table_entry_raises_and_never_lies() -> None:
     windows = stark._GENERATOR_TABLE()
     x, y = windows[0][9]
     for start in ((x, y, 1, 1), (x, stark.FIELD_PRIME - y, 1, 1)):
-        total = stark._add_windows(start, windows, bytes([9, 4]))
+        total = stark._add_windows(start, windows, [9, 4])
         with pytest.raises(ValueError, match="invertible"):
             stark._affine_x(total)
 
@@ -207,6 +229,7 @@ def test_tables_are_built_once_however_many_threads_ask_first() -> None:
 
     def build() -> int:
         built.append(1)
+        threading.Event().wait(0.05)  # the others must find it unfinished
         return 42
 
     lazy: stark._Lazy[int] = stark._Lazy(build)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import copy
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from random import Random, SystemRandom
@@ -308,6 +310,26 @@ def test_the_native_signer_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigError) as caught:
         make_signer(signing.native_signer)
     assert "venuekit-paradex[fast]" in caught.value.hint
+
+
+def test_signing_and_logging_in_need_no_other_library() -> None:
+    code = (
+        "import sys\n"
+        "import venuekit_paradex.auth\n"
+        "from venuekit_paradex import signing\n"
+        "from venuekit.interfaces.signer import Secret\n"
+        "facts = {'chain_id': 'PRIVATE_SN_POTC_SEPOLIA', 'account': '0x1234'}\n"
+        "print(signing.python_signer(Secret('7'), facts).sign(signing.onboarding_request()).signature.decode())\n"
+        "heavy = {'starknet_py', 'fast_stark_crypto', 'eth_account', 'nautilus_trader', 'Crypto', 'ecdsa'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    signature, heavy = done.stdout.splitlines()
+    signer = signing.python_signer(Secret("7"), {"chain_id": CHAIN, "account": "0x1234"})
+    assert signature.encode() == signer.sign(signing.onboarding_request()).signature
+    assert heavy == "[]"
 
 
 def test_a_signer_shows_and_gives_away_nothing() -> None:
