@@ -1,1 +1,7 @@
 """The Paradex simulator: the venue's own wire protocol over the simulator kit, for any client."""
+
+from __future__ import annotations
+
+from venuekit_paradex.sim.factory import FACTORY
+
+__all__ = ["FACTORY"]

@@ -54,7 +54,8 @@ class ParadexSimulator:
 
     async def start(self) -> SimulatorInfo:
         """Listening on loopback, the demo account onboarded and funded, the crowd trading."""
-        self.service.enter(self.service.register.demo(self._clock.wall_ns()).account)
+        account = self.service.register.demo(self._clock.wall_ns()).account
+        self.service.enter(account)
         if self.settings.liquidity:
             for crowd in self._crowds:
                 crowd.start()
@@ -65,7 +66,8 @@ class ParadexSimulator:
             venue="paradex",
             addresses=addresses,
             control=self.server.control_url,
-            config_toml=demo_config(addresses),
+            account=account,
+            config_toml=demo_config(addresses, account),
         )
 
     async def stop(self) -> None:
@@ -88,20 +90,25 @@ class ParadexSimulatorFactory:
         return f"{DEMO_KEY:064x}"
 
 
-SIMULATOR = ParadexSimulatorFactory()
-"""What the plugin's descriptor points at: `venuekit_paradex.sim.factory:SIMULATOR`."""
+FACTORY = ParadexSimulatorFactory()
+"""What the plugin's descriptor points at."""
 
 
-def demo_config(addresses: Mapping[str, str]) -> str:
-    """A node configuration that trades on the simulator at these addresses with the demo key."""
+def demo_config(addresses: Mapping[str, str], account: str) -> str:
+    """A node configuration that trades on the simulator at these addresses with the demo account's key."""
     return f"""\
+# A node that trades on the Paradex simulator. The key is the simulator's own: public and worthless.
 [node]
+name = "demo"
 trader_id = "DEMO-001"
 environment = "sandbox"
+log_level = "WARNING"
 
 [venues.paradex]
 environment = "simulator"
-key = "env:PARADEX_STARK_KEY"
+execution = true
+account = "{account}"
+key = "cmd:venuekit sim paradex --demo-key"
 
 [venues.paradex.addresses]
 rest = "{addresses["rest"]}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from venuekit.errors import BadValue
 from venuekit_paradex.sim import proofs
 from venuekit_paradex.sim.refusals import VenueError
 from venuekit_paradex.sim.settings import CHAIN_ID
@@ -83,10 +84,13 @@ class Register:
 
     def add_subkey(self, account: str, public_key: str) -> None:
         """The subkey may sign orders and ask for tokens."""
-        person = self.by_account(account)
-        if person is None:
-            raise VenueError("ACCOUNT_NOT_FOUND")
-        person.subkeys.add(_number(public_key, "PUBLIC_KEY_INVALID"))
+        try:
+            person, key = self.by_account(account), int(public_key, 16)
+        except ValueError:
+            raise BadValue("account and public_key must be hex") from None
+        if person is None or not proofs.is_public_key(key):
+            raise BadValue("no such account, or no public key")
+        person.subkeys.add(key)
 
     def onboard(self, request: Request) -> tuple[Person, bool]:
         """The person of a signed onboarding request, and whether they are new. Idempotent."""

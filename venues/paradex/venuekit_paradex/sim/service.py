@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from venuekit.errors import BadValue
 from venuekit.sim.door import CloseKind, Connection, Request, Response
 from venuekit.sim.rates import Limit, RateMeter
 from venuekit_paradex.sim.desk import Caller, Desk
@@ -178,7 +179,7 @@ class ParadexService:
         if verb == "expire_tokens":
             return {"revoked": self.tokens.expire_all()}
         if verb == "add_subkey":
-            self.register.add_subkey(str(args["account"]), str(args["public_key"]))
+            self.register.add_subkey(_text(args, "account"), _text(args, "public_key"))
             return {}
         if verb in VERBS:
             self.planter.plant(verb, _count(args, "skip", 0), _count(args, "count", 1))
@@ -189,5 +190,12 @@ class ParadexService:
 def _count(args: Mapping[str, object], name: str, default: int) -> int:
     value = args.get(name, default)
     if not isinstance(value, int) or value < 0:
-        raise VenueError("VALIDATION_ERROR", f"{name} must be a count")
+        raise BadValue(f"{name} must be a count")
+    return value
+
+
+def _text(args: Mapping[str, object], name: str) -> str:
+    value = args.get(name)
+    if not isinstance(value, str):
+        raise BadValue(f"{name} must be a text")
     return value
