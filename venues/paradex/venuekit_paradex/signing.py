@@ -120,7 +120,7 @@ class NativeHasher:
         except ImportError:
             raise ConfigError(
                 "fast-stark-crypto is not installed",
-                hint='pip install "venuekit-paradex[fast]" or choose signer = "python"',
+                hint='pip install "venuekit-paradex[fast]" or choose the signer stark/python',
             ) from None
         self._hash: Callable[[int, int], int] = pedersen_hash
 

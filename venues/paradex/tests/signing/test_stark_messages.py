@@ -319,7 +319,8 @@ def test_signing_and_logging_in_need_no_other_library() -> None:
         "from venuekit_paradex import signing\n"
         "from venuekit.interfaces.signer import Secret\n"
         "facts = {'chain_id': 'PRIVATE_SN_POTC_SEPOLIA', 'account': '0x1234'}\n"
-        "print(signing.python_signer(Secret('7'), facts).sign(signing.onboarding_request()).signature.decode())\n"
+        "signer = signing.python_signer(Secret('7'), facts)\n"
+        "print(signer.sign(signing.onboarding_request()).signature.decode())\n"
         "heavy = {'starknet_py', 'fast_stark_crypto', 'eth_account', 'nautilus_trader', 'Crypto', 'ecdsa'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
