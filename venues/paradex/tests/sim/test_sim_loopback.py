@@ -9,13 +9,13 @@ import struct
 import aiohttp
 import pytest
 from aiohttp import ClientSession, WSMsgType
-from venuekit_paradex.sim import FACTORY, proofs
+from venuekit_paradex.sim import SIMULATOR, proofs
 from venuekit_paradex.sim.settings import CHAIN_ID
 
 from venuekit.host.config import parse_config
 from venuekit.runtime.clock import RealClock
 
-KEY = int(FACTORY.demo_key(), 16)
+KEY = int(SIMULATOR.demo_key(), 16)
 BTC = "BTC-USD-PERP"
 
 
@@ -78,7 +78,7 @@ class Client:
 
 def run(body, **options: str) -> None:
     async def main() -> None:
-        simulator = FACTORY(clock=RealClock(), seed=3, port=0, options=options)
+        simulator = SIMULATOR(clock=RealClock(), seed=3, port=0, options=options)
         info = await simulator.start()
         try:
             base = info.addresses["rest"].removesuffix("/v1")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from venuekit_paradex.sim.factory import FACTORY
+from venuekit_paradex.sim.factory import SIMULATOR
 
-__all__ = ["FACTORY"]
+__all__ = ["SIMULATOR"]

@@ -90,7 +90,7 @@ class ParadexSimulatorFactory:
         return f"{DEMO_KEY:064x}"
 
 
-FACTORY = ParadexSimulatorFactory()
+SIMULATOR = ParadexSimulatorFactory()
 """What the plugin's descriptor points at."""
 
 
