@@ -238,6 +238,10 @@ class Semantics:
     """A just sent order may be invisible to look-ups for this long; a not-found before proves nothing."""
     history_lag_ms: int = 5_000
     """History may trail the stream by this much."""
+    cancel_needs_venue_id: bool = False
+    """True: a cancel cannot name an order by its client id, so it is held until the venue id is known."""
+    modify_replaces_id: bool = False
+    """True: a modify ends the order and opens another one, so a cancel seen meanwhile may be half of it."""
     retry_after_unit_ms: int = 1_000
     """What one unit of the `Retry-After` header means, in milliseconds."""
 

@@ -20,6 +20,8 @@ class SimulatorInfo:
     """By the address names of the manifest's environment, for the config's `addresses`."""
     control: str
     """Base URL of the control door."""
+    account: str
+    """The simulator's own account, as its ledger and the venue name it."""
     config_toml: str
     """A node configuration that trades on this very simulator."""
 
