@@ -118,13 +118,13 @@ class Book:
         self.mirror = None
         self._top = None
 
-    def snapshot(self, ts_init: int) -> OrderBookDeltas | None:
+    def snapshot(self, ts_init: int, depth: int | None = None) -> OrderBookDeltas | None:
         """The kept book as one snapshot, or None while there is none that can be trusted."""
         mirror = self.mirror
         if mirror is None or not self.whole:
             return None
-        bids = [level.first() for level in mirror.bids()]
-        asks = [level.first() for level in mirror.asks()]
+        bids = [level.first() for level in mirror.bids(depth)]
+        asks = [level.first() for level in mirror.asks(depth)]
         pairs = [order for order in bids + asks if order is not None]
         return self._as_snapshot(pairs, self.last or 0, mirror.ts_last, ts_init)
 
@@ -233,3 +233,25 @@ def _positive_price(mantissa: int, exponent: int, precision: int) -> Price:
 def _crossed(book: OrderBook) -> bool:
     bid, ask = book.best_bid_price(), book.best_ask_price()
     return bid is not None and ask is not None and bid.raw >= ask.raw
+
+
+class Pace:
+    """How soon a broken book may ask for a snapshot: at once when healthy before, ever later in a storm."""
+
+    __slots__ = ("_last_ns", "_step_ns")
+
+    FIRST_NS = 1_000_000_000
+    LONGEST_NS = 30_000_000_000
+
+    def __init__(self) -> None:
+        self._last_ns: int | None = None
+        self._step_ns = 0
+
+    def apply_broken(self, now_ns: int) -> int:
+        """Nanoseconds to wait before the resync that this break needs."""
+        if self._last_ns is None or now_ns - self._last_ns >= 2 * self.LONGEST_NS:
+            self._step_ns = 0
+        wait = self._step_ns
+        self._step_ns = min(self.LONGEST_NS, max(self.FIRST_NS, 2 * wait))
+        self._last_ns = now_ns + wait
+        return wait

@@ -32,7 +32,7 @@ class End(Enum):
     """The codec found that data was lost on all of it."""
     DRAINED = "drained"
     """The venue announced that it will close it."""
-    TOKEN = "token"
+    LOGIN = "login"
     """The venue refused the token."""
     HOPELESS = "hopeless"
     """Refused in a way that no repetition changes."""
@@ -89,7 +89,7 @@ class Connection:
         self._move(SessionState.LIVE)
 
     def apply_ended(self, ended: Ended, now_ns: int, draw: float) -> int | None:
-        """The attempt or connection is over: nanoseconds until the next attempt, or None (failed, stopped)."""
+        """It is over: nanoseconds until the next attempt, or None (failed, stopped)."""
         if self.state in (SessionState.STOPPED, SessionState.FAILED):
             return None
         lived_ns = None if self._live_since_ns is None else now_ns - self._live_since_ns
@@ -109,7 +109,7 @@ class Connection:
         self.state = SessionState.STOPPED
 
     def _delay(self, ended: Ended, now_ns: int, draw: float) -> int | None:
-        if ended.kind in (End.DRAINED, End.TOKEN, End.LOST) and self._attempt == 1:
+        if ended.kind in (End.DRAINED, End.LOGIN, End.LOST) and self._attempt == 1:
             return 0
         elapsed = now_ns - self._first_ns
         delay = self.retry.delay_ns(self._attempt, elapsed, ended.hint_ns, draw)

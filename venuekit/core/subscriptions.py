@@ -270,6 +270,11 @@ class Topics:
         entry = self._entries.get(channel)
         return Stage.IDLE if entry is None else entry.stage
 
+    def topic(self, channel: str) -> Topic | None:
+        """The topic of this channel, when it is wanted."""
+        entry = self._entries.get(channel)
+        return entry.topic if entry is not None and entry.wanted else None
+
     def all_live(self, topics: Iterable[Topic]) -> bool:
         """True when every one of `topics` is confirmed."""
         return all(self.stage(topic.channel) is Stage.LIVE for topic in topics)

@@ -29,7 +29,7 @@ class CounterTable:
 
 
 class LogGate:
-    """Says when a kind of line may be logged again, so that a flood of one kind costs one line an interval."""
+    """Says when a kind of line may be logged again: a flood of one kind costs one line an interval."""
 
     def __init__(self, clock: Clock, interval_ns: int = 60_000_000_000) -> None:
         self._clock = clock

@@ -1,0 +1,456 @@
+"""The market-data service every venue shares: wants in, Nautilus data out through a sink."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from nautilus_trader.model import (
+    FundingRateUpdate,
+    IndexPriceUpdate,
+    InstrumentId,
+    InstrumentStatus,
+    MarkPriceUpdate,
+    OrderBookDeltas,
+    QuoteTick,
+    TradeTick,
+)
+
+from venuekit.core.book import Book, Held, Pace
+from venuekit.core.connection import SessionState
+from venuekit.core.subscriptions import Shards, Wants
+from venuekit.core.symbols import Symbols
+from venuekit.errors import BadValue, DecodeError, GiveUp, NotReady, Unsupported, VenuekitError
+from venuekit.interfaces.manifest import BookRule, Manifest
+from venuekit.interfaces.request import StreamTransport
+from venuekit.interfaces.retry import RetryPolicy
+from venuekit.interfaces.stream import (
+    BookUpdate,
+    CodecFactory,
+    DataKind,
+    Decoded,
+    InstrumentChanged,
+    Lost,
+    Quarantined,
+    Topic,
+    Want,
+    Window,
+)
+from venuekit.interfaces.telemetry import Counters
+from venuekit.interfaces.time import Cancel, Clock
+from venuekit.interfaces.venue import Parts
+from venuekit.runtime.session import Session
+from venuekit.runtime.sink import DataSink
+from venuekit.runtime.tasks import TaskScope
+
+if TYPE_CHECKING:
+    from venuekit.interfaces.model import Instrument
+    from venuekit.interfaces.stream import NautilusData
+
+BOOK_KINDS = frozenset({DataKind.BOOK_DELTAS, DataKind.BOOK_DEPTH10, DataKind.BOOK_SNAPSHOT})
+MAX_PAGES = 1_000
+SNAPSHOT_NS = 10_000_000_000
+"""A subscribed book without a snapshot for this long is asked for again."""
+
+_TYPES: dict[DataKind, type] = {
+    DataKind.QUOTES: QuoteTick,
+    DataKind.TRADES: TradeTick,
+    DataKind.MARK_PRICE: MarkPriceUpdate,
+    DataKind.INDEX_PRICE: IndexPriceUpdate,
+    DataKind.FUNDING_RATE: FundingRateUpdate,
+    DataKind.INSTRUMENT_STATUS: InstrumentStatus,
+}
+_ROUTED = (
+    QuoteTick,
+    TradeTick,
+    MarkPriceUpdate,
+    IndexPriceUpdate,
+    FundingRateUpdate,
+    InstrumentStatus,
+)
+
+
+@define
+class _Route:
+    """Who wants one type of one instrument: somebody, by this topic."""
+
+    topic: Topic
+    seen: bool = False
+
+
+@define
+class _Market:
+    """One subscribed book."""
+
+    book: Book
+    topic: Topic
+    pace: Pace
+    deltas: bool = False
+    depth: bool = False
+    seen: bool = False
+    refused: bool = False
+    waiting_ns: int = 0
+    """Since when it waits for a snapshot."""
+    resync_timer: Cancel | None = field(default=None)
+
+
+class MarketDataService:
+    """Drives public sessions and books; every published object carries the instrument's precision."""
+
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        parts: Parts,
+        symbols: Symbols,
+        transport: StreamTransport,
+        clock: Clock,
+        retry: RetryPolicy,
+        counters: Counters,
+        log: logging.Logger,
+        sink: DataSink,
+    ) -> None:
+        self._manifest = manifest
+        self._parts = parts
+        self._symbols = symbols
+        self._transport = transport
+        self._clock = clock
+        self._retry = retry
+        self._counters = counters
+        self._log = log
+        self._sink = sink
+        self._codecs = parts.public
+        self._planner = None if parts.public is None else parts.public()
+        self._wants = Wants()
+        public = manifest.streams.get("public")
+        self._shards = Shards(public.topics_per_connection if public is not None else 0)
+        self._sessions: list[Session] = []
+        self._markets: dict[InstrumentId, _Market] = {}
+        self._routes: dict[type, dict[InstrumentId, _Route]] = {made: {} for made in _ROUTED}
+        self._scope = TaskScope("market_data", counters, log)
+        self._look_timer: Cancel | None = None
+
+    # --- life
+
+    async def start(self) -> None:
+        """Every instrument is published and the first session is live; raise the reason when not."""
+        for instrument in await self._parts.instruments.load(None):
+            self._sink.instrument(instrument)
+        if self._codecs is not None:
+            await self._session(0, self._codecs).start()
+            self._look()
+
+    async def stop(self) -> None:
+        """No task, timer or socket of this service is left."""
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        for market in self._markets.values():
+            if market.resync_timer is not None:
+                market.resync_timer.cancel()
+        await self._scope.close()
+        for session in self._sessions:
+            await session.stop()
+
+    @property
+    def sessions(self) -> Sequence[Session]:
+        """The public sessions, one per shard."""
+        return tuple(self._sessions)
+
+    def _session(self, shard: int, codecs: CodecFactory) -> Session:
+        """The session of a shard; a new one is started in the background unless it is the first."""
+        while len(self._sessions) <= shard:
+            index = len(self._sessions)
+            session = Session(
+                name=f"public.{index}",
+                spec=self._manifest.streams["public"],
+                transport=self._transport,
+                codecs=codecs,
+                clock=self._clock,
+                retry=self._retry,
+                counters=self._counters,
+                log=self._log,
+                on_decoded=self._on_decoded,
+                on_state=partial(self._on_state, index),
+                on_refused=self._on_refused,
+            )
+            self._sessions.append(session)
+            if index:
+                self._scope.start(f"shard {index}", session.start())
+        return self._sessions[shard]
+
+    # --- wants
+
+    def subscribe(self, want: Want) -> None:
+        """`want` is counted and its topic on its way; raise `Unsupported` or `BadValue` when it cannot be."""
+        if self._codecs is None:
+            raise Unsupported(f"{self._manifest.venue} streams no data")
+        topic = self._topic(want)
+        new = want not in self._wants
+        needed = self._wants.add(want, topic)
+        if new and want.instrument_id is not None:
+            self._route(want, want.instrument_id, topic)
+        if needed:
+            self._session(self._shards.place(topic), self._codecs).add(topic)
+
+    def unsubscribe(self, want: Want) -> None:
+        """`want` is counted once less; the last one of a topic unsubscribes it."""
+        topic = self._wants.remove(want)
+        if want not in self._wants and want.instrument_id is not None:
+            self._unroute(want, want.instrument_id)
+        if topic is not None:
+            shard = self._shards.release(topic)
+            if shard is not None:
+                self._sessions[shard].drop(topic)
+
+    def _topic(self, want: Want) -> Topic:
+        feature = self._manifest.data.get(want.kind)
+        if feature is None or not feature.subscribe:
+            raise Unsupported(f"{self._manifest.venue} has no {want.kind.value} to subscribe to")
+        if want.instrument_id is not None and self._symbols.by_id(want.instrument_id) is None:
+            raise BadValue(f"unknown instrument {want.instrument_id}")
+        assert self._planner is not None
+        topic = self._planner.topic(want)
+        if isinstance(topic, Unsupported):
+            raise topic
+        return topic
+
+    def _route(self, want: Want, instrument_id: InstrumentId, topic: Topic) -> None:
+        if want.kind not in BOOK_KINDS:
+            if want.kind in _TYPES:
+                self._routes[_TYPES[want.kind]][instrument_id] = _Route(topic)
+            return
+        market = self._markets.get(instrument_id)
+        if market is None:
+            market = self._markets[instrument_id] = self._new_market(instrument_id, topic)
+        if want.kind is DataKind.BOOK_DEPTH10:
+            market.depth = True
+            if not market.book.keep():
+                # The mirror can only start with a snapshot, and the one of this connection has passed.
+                self._broke(market, "depth was asked for")
+        elif not market.deltas:
+            market.deltas = True
+            snapshot = market.book.snapshot(self._clock.wall_ns())
+            if snapshot is not None:
+                self._sink.data(snapshot)
+
+    def _unroute(self, want: Want, instrument_id: InstrumentId) -> None:
+        if want.kind not in BOOK_KINDS:
+            if want.kind in _TYPES:
+                self._routes[_TYPES[want.kind]].pop(instrument_id, None)
+            return
+        market = self._markets.get(instrument_id)
+        if market is None:
+            return
+        left = {other.kind for other in self._wants.of(market.topic) if other.instrument_id == instrument_id}
+        market.deltas = bool(left - {DataKind.BOOK_DEPTH10})
+        market.depth = DataKind.BOOK_DEPTH10 in left
+        if not market.depth:
+            market.book.forget()
+        if not left:
+            if market.resync_timer is not None:
+                market.resync_timer.cancel()
+            del self._markets[instrument_id]
+
+    def _new_market(self, instrument_id: InstrumentId, topic: Topic) -> _Market:
+        return _Market(self._new_book(instrument_id), topic, Pace(), waiting_ns=self._clock.mono_ns())
+
+    def _new_book(self, instrument_id: InstrumentId) -> Book:
+        symbol = self._symbols.by_id(instrument_id)
+        assert symbol is not None
+        return Book(instrument_id, self._rule, symbol.price_precision, symbol.size_precision)
+
+    @property
+    def _rule(self) -> BookRule:
+        return self._manifest.book
+
+    # --- what comes
+
+    def _on_decoded(self, decoded: Sequence[Decoded], epoch: int) -> None:
+        for item in decoded:
+            if isinstance(item, BookUpdate):
+                self._on_book(item)
+            elif isinstance(item, _ROUTED):
+                route = self._routes[type(item)].get(item.instrument_id)
+                if route is None:
+                    self._counters.inc("data.unwanted")
+                    continue
+                if not route.seen:
+                    route.seen = self._session_of(route.topic).seen(route.topic)
+                self._sink.data(item)
+            elif isinstance(item, Quarantined):
+                self._on_quarantined(item)
+            elif isinstance(item, Lost):
+                self._on_lost(item)
+            elif isinstance(item, InstrumentChanged):
+                self._scope.start(f"reload {item.symbol}", self._reload(item.symbol))
+
+    def _on_book(self, update: BookUpdate) -> None:
+        market = self._markets.get(update.instrument_id)
+        if market is None:
+            self._counters.inc("data.unwanted")
+            return
+        if not market.seen:
+            market.seen = self._session_of(market.topic).seen(market.topic)
+        out = market.book.apply(update)
+        if isinstance(out, Held):
+            self._counters.inc(out.value)
+            if out is Held.BROKEN:
+                self._broke(market, market.book.why)
+            return
+        if market.deltas:
+            self._sink.data(out)
+        if market.depth:
+            depth = market.book.depth(update.ts_init)
+            if depth is not None:
+                self._sink.data(depth)
+
+    def _broke(self, market: _Market, why: str) -> None:
+        """Nothing of this market is published until its new snapshot; only its topic is asked for again."""
+        market.book.break_(why)
+        if market.resync_timer is not None:
+            return
+        now = self._clock.mono_ns()
+        wait = market.pace.apply_broken(now)
+        market.waiting_ns = now + wait
+        self._log.info("book %s: %s; asking for a snapshot", market.book.instrument_id, why)
+        if wait:
+            market.resync_timer = self._clock.call_at(now + wait, lambda: self._resync(market))
+        else:
+            self._resync(market)
+
+    def _resync(self, market: _Market) -> None:
+        market.resync_timer = None
+        if not market.book.whole and self._wants.of(market.topic):
+            market.seen = False
+            self._session_of(market.topic).resync(market.topic)
+
+    def _on_quarantined(self, item: Quarantined) -> None:
+        """The session counted and logged it; a book whose channel is in doubt starts afresh."""
+        if item.channel is not None:
+            self._doubt((item.channel,), item.why)
+        elif item.kind in ("codec_failed", "handler_failed"):
+            # Any market's frame may have been the one that is missing.
+            self._doubt(None, item.why)
+
+    def _on_lost(self, item: Lost) -> None:
+        self._doubt(item.channels, item.why)
+
+    def _doubt(self, channels: Collection[str] | None, why: str) -> None:
+        for market in list(self._markets.values()):
+            if channels is None or market.topic.channel in channels:
+                self._counters.inc(Held.BROKEN.value)
+                self._broke(market, why)
+
+    def _on_refused(self, topic: Topic, error: str) -> None:
+        """The session logged it and counted `topics.refused`; nothing of this topic will come."""
+        for market in self._markets.values():
+            if market.topic == topic:
+                market.refused = True
+
+    def _on_state(self, shard: int, state: SessionState, reason: str) -> None:
+        if state is SessionState.LIVE:
+            return
+        for market in self._markets.values():
+            if self._shards.place(market.topic) == shard:
+                market.book.break_(reason)
+                market.seen = market.refused = False
+                market.waiting_ns = self._clock.mono_ns()
+        for routes in self._routes.values():
+            for route in routes.values():
+                if self._shards.place(route.topic) == shard:
+                    route.seen = False
+
+    def _look(self) -> None:
+        """Books whose snapshot is overdue are asked for again: acknowledged but mute is no book."""
+        now = self._clock.mono_ns()
+        for market in self._markets.values():
+            live = self._session_of(market.topic).state is SessionState.LIVE
+            overdue = not market.book.whole and now - market.waiting_ns >= SNAPSHOT_NS
+            if live and overdue and not market.refused:
+                self._counters.inc("book.snapshot_overdue")
+                self._broke(market, "its snapshot is overdue")
+        self._look_timer = self._clock.call_at(now + 1_000_000_000, self._look)
+
+    def _session_of(self, topic: Topic) -> Session:
+        return self._sessions[self._shards.place(topic)]
+
+    async def _reload(self, raw: str) -> None:
+        """The changed instrument is published; its book starts afresh when its grid changed."""
+        known = self._symbols.by_raw(raw)
+        only = None if known is None else [known.instrument_id]
+        try:
+            loaded = await self._parts.instruments.load(only)
+        except VenuekitError as error:
+            self._counters.inc("instruments.reload_failed")
+            self._log.warning("instrument %s changed and could not be loaded: %s", raw, error.message)
+            return
+        for instrument in loaded:
+            self._sink.instrument(instrument)
+            market = self._markets.get(instrument.id)
+            if market is None or known is None:
+                continue
+            places = (instrument.price_precision, instrument.size_precision)
+            if places != (known.price_precision, known.size_precision):
+                market.book = self._new_book(instrument.id)
+                if market.depth:
+                    market.book.keep()
+                self._broke(market, "its precision changed")
+
+    # --- requests
+
+    async def request_instruments(self, only: Collection[InstrumentId] | None) -> Sequence[Instrument]:
+        """The instruments as the venue describes them now; raise `VenuekitError` on failure."""
+        return await self._parts.instruments.load(only)
+
+    async def request(self, want: Want, window: Window) -> Sequence[NautilusData]:
+        """Every row within `window`, oldest first, each once; raise `VenuekitError` on failure."""
+        feature = self._manifest.data.get(want.kind)
+        if feature is None or not feature.request or self._parts.history is None:
+            raise Unsupported(f"{self._manifest.venue} has no history of {want.kind.value}")
+        rows: dict[NautilusData, None] = {}
+        cursor: str | None = None
+        seen: set[str] = set()
+        for _ in range(MAX_PAGES):
+            page = await self._parts.history.page(want, window, cursor)
+            for doubt in page.quarantined:
+                self._counters.inc(f"quarantined.{doubt.kind}")
+            rows.update((row, None) for row in page.rows if _within(row.ts_event, window))
+            if page.next is None or (window.limit is not None and len(rows) >= window.limit):
+                break
+            if page.next in seen:
+                raise GiveUp(f"history of {want.kind.value} repeats the page {page.next!r}")
+            cursor = page.next
+            seen.add(page.next)
+        else:
+            raise GiveUp(f"history of {want.kind.value} has more than {MAX_PAGES} pages")
+        ordered = sorted(rows, key=lambda row: row.ts_event)
+        return ordered if window.limit is None else ordered[-window.limit :]
+
+    async def request_book(self, instrument_id: InstrumentId, depth: int | None) -> OrderBookDeltas:
+        """The book as one snapshot, `depth` levels a side at most; raise `VenuekitError` on failure."""
+        market = self._markets.get(instrument_id)
+        kept = market.book.snapshot(self._clock.wall_ns(), depth) if market is not None else None
+        if kept is not None:
+            return kept
+        if self._parts.history is None:
+            raise NotReady(f"no whole book of {instrument_id} is at hand")
+        symbol = self._symbols.by_id(instrument_id)
+        if symbol is None:
+            raise BadValue(f"unknown instrument {instrument_id}")
+        book = self._new_book(instrument_id)
+        book.keep()
+        update = await self._parts.history.book(instrument_id)
+        if isinstance(book.apply(update), Held):
+            raise DecodeError(f"the book of {instrument_id}: {book.why}", kind="book")
+        whole = book.snapshot(update.ts_init, depth)
+        assert whole is not None
+        return whole
+
+
+def _within(ts_event: int, window: Window) -> bool:
+    if window.start_ns is not None and ts_event < window.start_ns:
+        return False
+    return window.end_ns is None or ts_event < window.end_ns
