@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
-from attrs import frozen
+from attrs import asdict, frozen
 
 from venuekit.sim.control import ControlDoor
 from venuekit.sim.door import Connection, Request, Response
@@ -78,6 +78,7 @@ class Server:
         self._listener: asyncio.Server | None = None
         self._reopening: Cancel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pauses: set[asyncio.Future[None]] = set()
         faults.on_time(self._on_time)
 
     async def start(self) -> None:
@@ -92,7 +93,10 @@ class Server:
             self._reopening.cancel()
         for stream in tuple(self._streams.values()):
             stream.close(1001, "server stops")
+        for pause in tuple(self._pauses):
+            _release(pause)
         if self._http is not None:
+            self._http.pre_shutdown()
             # Streams end when the client answers the close frame; one that does not is cut off.
             await self._http.shutdown(_STOP_SECS)
             self._http = None
@@ -235,8 +239,17 @@ class Server:
         return _http_response(response) if keep is None else await _truncated(raw, response, keep)
 
     async def _pause(self, delay_ns: int) -> None:
-        if delay_ns > 0:
-            await self.clock.sleep_until(self.clock.mono_ns() + delay_ns)
+        """A delay of the plan, which `stop` ends early: nobody waits for a client that gave up."""
+        if delay_ns <= 0 or self._http is None:
+            return
+        pause: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self.clock.call_at(self.clock.mono_ns() + delay_ns, lambda: _release(pause))
+        self._pauses.add(pause)
+        try:
+            await pause
+        finally:
+            timer.cancel()
+            self._pauses.discard(pause)
 
     # --- streams
 
@@ -261,14 +274,13 @@ class Server:
 
 def ready_line(info: SimulatorInfo) -> str:
     """One JSON line that says where the simulator listens."""
-    row = {
-        "event": "ready",
-        "venue": info.venue,
-        "addresses": dict(info.addresses),
-        "control": info.control,
-        "config_toml": info.config_toml,
-    }
+    row = {"event": "ready", **asdict(info, recurse=False)}
     return msgspec.json.encode(row).decode()
+
+
+def _release(pause: asyncio.Future[None]) -> None:
+    if not pause.done():
+        pause.set_result(None)
 
 
 def _http_response(response: Response) -> web.Response:
