@@ -169,14 +169,14 @@ class _Wire(asyncio.Protocol):
         """Nothing is open after this, at most a second later."""
         if self._transport is None or self._closed.done():
             return
-        timer = self._clock.call_at(self._clock.mono_ns() + CLOSE_NS, self.abort)
         try:
             if self._protocol.state is State.OPEN:
                 self._protocol.send_close(code)
                 self._flush()
+            if self._last_call is None:
+                self.abort()
             await asyncio.shield(self._closed)
         finally:
-            timer.cancel()
             self.abort()
 
     def abort(self) -> None:
@@ -271,14 +271,11 @@ class _Wire(asyncio.Protocol):
                 transport.write(data)
             elif transport.can_write_eof() and not transport.is_closing():
                 transport.write_eof()
-        if self._protocol.state is State.CLOSED or self._protocol.close_expected():
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        """The close frames are exchanged or the handshake failed: the peer hangs up first, else we do."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._protocol.close_expected() and self._last_call is None:
             self._last_call = self._clock.call_at(self._clock.mono_ns() + CLOSE_NS, self.abort)
-            self._transport.close()
+        if self._protocol.close_rcvd is not None or self._protocol.handshake_exc is not None:
+            # Both sides are done; whoever hangs up first, nothing more can come.
+            transport.close()
 
     def _watch(self) -> None:
         if self._ping_ns:
