@@ -414,16 +414,14 @@ class Recorder(Strategy):
 class Rig:
     """One running node with one bare venue, a recorder and what they saw."""
 
-    def __init__(
-        self, name: str, node: LiveNode, data: dict[str, BareData], execution: dict[str, BareExecution]
-    ) -> None:
-        self.name = name
+    def __init__(self, node: LiveNode, data: dict[str, Any], execution: dict[str, Any]) -> None:
         self.node = node
         self.data = data
         self.execution = execution
         self.recorder = Recorder()
         self.handle = node.handle()
         self.cache = node.cache
+        node.add_strategy(self.recorder)
 
     def drop(self) -> None:
         """Disposes the node and lets go of it; a thread has room for one until its last reference is gone."""
@@ -472,7 +470,6 @@ def build(
     scripts: dict[str, dict[str, Any]] | None = None,
     *,
     engine: LiveExecutionEngineConfig | None = None,
-    environment: Environment = Environment.LIVE,
     **node_options: Any,
 ) -> Rig:
     """A node with one data and one execution client per entry of `scripts` (client name -> script)."""
@@ -485,25 +482,39 @@ def build(
         data_factories[name], exec_factories[name] = _factories(
             script.get("venue", name), script, data, execution
         )
+    data_configs = {name: DataClientConfig() for name in scripts}
+    exec_configs = {
+        name: ExecutionClientConfig(routing=script.get("routing")) for name, script in scripts.items()
+    }
+    node = make_node(
+        data_configs, exec_configs, data_factories, exec_factories, engine or engine_config(), **node_options
+    )
+    return Rig(node, data, execution)
+
+
+def make_node(
+    data_configs: dict[str, Any],
+    exec_configs: dict[str, Any],
+    data_factories: dict[str, Any],
+    exec_factories: dict[str, Any],
+    engine: LiveExecutionEngineConfig,
+    **node_options: Any,
+) -> LiveNode:
+    """A silent node that stops without delay."""
     node_options.setdefault("timeout_connection_secs", 3.0)
     node_options.setdefault("delay_post_stop_secs", 0.0)
     config = LiveNodeConfig(
-        environment=environment,
+        environment=Environment.LIVE,
         trader_id=TraderId("T-001"),
         logging=LoggerConfig(stdout_level=LogLevel.OFF, bypass_logging=True),
-        exec_engine=engine or engine_config(),
-        data_clients={name: DataClientConfig() for name in scripts},
-        exec_clients={
-            name: ExecutionClientConfig(routing=script.get("routing")) for name, script in scripts.items()
-        },
+        exec_engine=engine,
+        data_clients=data_configs,
+        exec_clients=exec_configs,
         **node_options,
     )
     gc.collect()  # a node that ended with an exception is still held by that exception's frames
     name = f"N{next(_node_numbers)}"
-    node = LiveNode.build(name, config, data_factories=data_factories, exec_factories=exec_factories)
-    rig = Rig(name, node, data, execution)
-    node.add_strategy(rig.recorder)
-    return rig
+    return LiveNode.build(name, config, data_factories=data_factories, exec_factories=exec_factories)
 
 
 def run(rig: Rig, body: Callable[[Rig], Awaitable[None]]) -> None:

@@ -185,7 +185,7 @@ class VenueDataClient(MarketDataClient):
             await service.start()
         except BaseException as error:
             # Also on cancellation: the node gives up on a slow connect, and then nothing may stay open.
-            self._log.error("%s could not connect: %s", self._name, error)
+            self._log.error("%s could not connect: %s", self._name, str(error) or type(error).__name__)
             if self._on_failure is not None:
                 self._on_failure(self._name, error)
             await self._close()

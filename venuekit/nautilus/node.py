@@ -63,15 +63,20 @@ class ClientSections:
 
 @define
 class Failures:
-    """Why clients could not connect; `on_first` runs once, so that the node need not wait for its timeout."""
+    """Why clients could not connect; `on_first` runs once, so that the node need not wait for its timeout.
 
-    errors: list[tuple[str, BaseException]] = field(factory=list)
+    Texts only: an exception's frames would keep the clients and with them the node alive.
+    """
+
+    found: list[tuple[str, str]] = field(factory=list)
+    """What happened and what to do, first failure first."""
     on_first: Callable[[], None] | None = None
 
     def add(self, name: str, error: BaseException) -> None:
         """The failure is kept; the first one also runs `on_first`."""
-        self.errors.append((name, error))
-        if len(self.errors) == 1 and self.on_first is not None:
+        hint = error.hint if isinstance(error, VenuekitError) else ""
+        self.found.append((f"{name} could not connect: {_one_line(error)}", hint))
+        if len(self.found) == 1 and self.on_first is not None:
             self.on_first()
 
 
@@ -166,24 +171,33 @@ class VenueNode:
     """A built node with what must be taken from it before it runs, and a run that ends in an `Ending`."""
 
     def __init__(
-        self,
+        self, node: LiveNode, failures: Failures | None = None, log_level: int = logging.INFO
+    ) -> None:
+        self.node = node
+        self.cache: Cache = node.cache
+        self.handle: LiveNodeHandle = node.handle()
+        self._failures = failures or Failures()
+        self._log_level = log_level
+
+    @classmethod
+    def from_config(
+        cls,
         config: NodeConfig,
         *,
         engine: LiveExecutionEngineConfig | None = None,
         logging_config: LoggerConfig | None = None,
         post_stop_secs: float = POST_STOP_SECS,
-    ) -> None:
-        self._failures = Failures()
-        self.node = build_node(
+    ) -> VenueNode:
+        """The node of a config, built and not running."""
+        failures = Failures()
+        node = build_node(
             config,
             engine=engine,
             logging_config=logging_config,
             post_stop_secs=post_stop_secs,
-            failures=self._failures,
+            failures=failures,
         )
-        self.cache: Cache = self.node.cache
-        self.handle: LiveNodeHandle = self.node.handle()
-        self._log_level = _LEVELS[config.node.log_level]
+        return cls(node, failures, _LEVELS[config.node.log_level])
 
     async def run(self) -> Ending:
         """Runs until somebody stops the handle; never raises for what the node itself does."""
@@ -202,10 +216,8 @@ class VenueNode:
         self.node.dispose()
 
     def _ending(self, text: str) -> Ending:
-        if self._failures.errors:
-            name, error = self._failures.errors[0]
-            hint = error.hint if isinstance(error, VenuekitError) else ""
-            return Ending(EXIT_FAILED, f"{name} could not connect: {_one_line(error)}", hint)
+        if self._failures.found:
+            return Ending(EXIT_FAILED, *self._failures.found[0])
         found = _UNRESOLVED.search(text)
         if found is not None:
             ids = tuple(part.strip(' "') for part in found["ids"].split(",") if part.strip())
@@ -248,7 +260,7 @@ def run_node(config: NodeConfig, *, on_built: Callable[[VenueNode], None] | None
 
     `on_built` gets the node before it runs: the only moment for its cache, its handle and further strategies.
     """
-    node = VenueNode(config)
+    node = VenueNode.from_config(config)
     try:
         if on_built is not None:
             on_built(node)
