@@ -95,22 +95,25 @@ SIMULATOR = ParadexSimulatorFactory()
 
 
 def demo_config(addresses: Mapping[str, str], account: str) -> str:
-    """A node configuration that trades on the simulator at these addresses with the demo account's key."""
+    """A node configuration that trades on the simulator at these addresses with the demo key."""
     return f"""\
-# A node that trades on the Paradex simulator. The key is the simulator's own: public and worthless.
 [node]
 name = "demo"
 trader_id = "DEMO-001"
-environment = "sandbox"
-log_level = "WARNING"
 
 [venues.paradex]
 environment = "simulator"
 execution = true
+# The simulator's own account: its key is public and worth nothing.
 account = "{account}"
 key = "cmd:venuekit sim paradex --demo-key"
 
 [venues.paradex.addresses]
 rest = "{addresses["rest"]}"
 stream = "{addresses["stream"]}"
+
+[[strategies]]
+path = "venuekit.nautilus.quoting:QuotingStrategy"
+config_path = "venuekit.nautilus.quoting:QuotingConfig"
+config = {{ instruments = ["BTC-USD-PERP.PARADEX", "ETH-USD-PERP.PARADEX"] }}
 """
