@@ -24,8 +24,31 @@ async def _main(rig: bare.Rig, with_handler: bool) -> None:
     await running
 
 
+def _foreign_thread(kind: str) -> None:
+    """Says `held` when output from another thread was refused with an error."""
+    rig = bare.build({"V": {"submit": lambda _client, _command: None}})
+
+    async def body(rig: bare.Rig) -> None:
+        order = rig.recorder.buy()
+        client = rig.execution["V"]
+        await rig.until(lambda: client.seen("submit"), "the submit")
+        live = rig.order(order)
+        calls = {
+            "report": lambda: client._handle_report(bare.order_report(live, bare.OrderStatus.ACCEPTED)),
+            "event": lambda: client.generate_order_submitted(live),
+        }
+        try:
+            await asyncio.to_thread(calls[kind])
+        except RuntimeError:
+            _say("held")
+
+    bare.run(rig, body)
+
+
 def main(mode: str) -> None:
-    """Modes: `run` (blocking), `async`, `handler` (async with our own SIGTERM handler)."""
+    """Modes: `run` (blocking), `async`, `handler` (async, own SIGTERM handler), `thread-report`, `thread-event`."""
+    if mode.startswith("thread-"):
+        return _foreign_thread(mode.removeprefix("thread-"))
 
     def disconnected(_client: Any, _command: Any) -> None:
         _say("disconnected")
@@ -39,7 +62,7 @@ def main(mode: str) -> None:
         rig.node.run()
     else:
         asyncio.run(_main(rig, mode == "handler"))
-    _say("ended")
+    return _say("ended")
 
 
 if __name__ == "__main__":

@@ -76,3 +76,19 @@ def test_a_slow_disconnect_ends_the_run_with_an_error() -> None:
     rig = bare.build({"V": {"disconnect": slow}}, timeout_disconnection_secs=0.3)
     with pytest.raises(RuntimeError, match="disconnect"):
         bare.run(rig, nothing)
+
+
+@pytest.mark.parametrize(("kind", "aborts"), [("report", False), ("event", True)])
+def test_output_from_another_thread_raises_or_ends_the_process(kind: str, aborts: bool) -> None:
+    # A report raises; an order event aborts the interpreter, with every position open.
+    ended = subprocess.run(
+        [sys.executable, str(_SCRIPT), f"thread-{kind}"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    if aborts:
+        assert ended.returncode == -signal.SIGABRT
+    else:
+        assert (ended.returncode, ended.stdout.split()) == (0, ["held"])

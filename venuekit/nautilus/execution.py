@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from nautilus_trader.core import UUID4
@@ -83,6 +84,16 @@ class EngineSink:
         """Orders submitted or denied since the last `clear`: how a failed hook knows what is left to say."""
 
     def _tell(self, what: str, say: Callable[[], None]) -> None:
+        # From another thread Nautilus aborts the whole process on order events. The services never do that,
+        # and if one ever does, the word goes over to the loop instead.
+        if get_ident() != self._client.thread:
+            self._client.count("bridge.exec.foreign_thread")
+            if self._client.loop is not None:
+                self._client.loop.call_soon_threadsafe(self._say, what, say)
+            return
+        self._say(what, say)
+
+    def _say(self, what: str, say: Callable[[], None]) -> None:
         try:
             say()
         except Exception:
@@ -207,6 +218,8 @@ class VenueExecutionClient(ExecutionClient):
             oms_type=OmsType.from_str(manifest.oms_type),
         )
         self.log = logging.getLogger(f"venuekit.nautilus.execution.{name}")
+        self.thread = get_ident()
+        """The thread of the engine's loop, known for sure once connecting began."""
         self._name = name
         self._venue = Venue(manifest.venue)
         self._shared = shared
@@ -219,6 +232,7 @@ class VenueExecutionClient(ExecutionClient):
 
     async def _connect(self) -> None:
         """Account state is out and submits are allowed after this; raise the first failure."""
+        self.thread = get_ident()
         try:
             self._opened = await self._shared.acquire()
             # Reports of instruments that the engine does not hold would be skipped at reconciliation.
