@@ -95,14 +95,12 @@ class ControlDoor:
         faults: FaultPlan,
         venue: Callable[[str, Mapping[str, object]], object],
         drop_connections: Callable[[], int],
-        after_faults: Callable[[], None],
     ) -> None:
         self._exchange = exchange
         self._ledger = ledger
         self._faults = faults
         self._venue = venue
         self._drop_connections = drop_connections
-        self._after_faults = after_faults
         self._verbs: dict[str, Callable[[Arguments], object]] = {
             "add_market": self._add_market,
             "bust": self._bust,
@@ -251,12 +249,10 @@ class ControlDoor:
 
     def _lift(self, args: Arguments) -> object:
         self._faults.lift(args.whole("number"))
-        self._after_faults()
         return {}
 
     def _clear_faults(self, args: Arguments) -> object:
         self._faults.clear()
-        self._after_faults()
         return {}
 
 

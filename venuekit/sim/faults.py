@@ -163,9 +163,13 @@ class Fault:
     @property
     def bound(self) -> int | None:
         """How often it acts at most."""
-        if self.times is not None or self.lasts_ms or isinstance(self.trigger, Chance):
-            return self.times
-        return 1
+        unbound = self.lasts_ms or isinstance(self.trigger, Chance) or self.shuts_the_port
+        return self.times if self.times is not None or unbound else 1
+
+    @property
+    def shuts_the_port(self) -> bool:
+        """True for a timed F01: nobody connects while it lasts. Other triggers reset a handshake."""
+        return self.kind is FaultKind.REFUSE_CONNECT and isinstance(self.trigger, AtTime)
 
 
 @define(kw_only=True)
@@ -268,6 +272,8 @@ class FaultPlan:
         if armed is not None and armed.timer is not None:
             armed.timer.cancel()
         self._suspensions = [one for one in self._suspensions if one.number != number]
+        if self._act is not None:
+            self._act(Decision(), None)
 
     def clear(self) -> None:
         """No fault is armed."""
@@ -278,10 +284,7 @@ class FaultPlan:
         """True while a timed F01 keeps the listening socket closed."""
         now_ns = self._clock.mono_ns()
         return any(
-            one.fault.kind is FaultKind.REFUSE_CONNECT
-            and isinstance(one.fault.trigger, AtTime)
-            and one.live_at_ns is not None
-            and not one.spent(now_ns)
+            one.fault.shuts_the_port and one.live_at_ns is not None and not one.spent(now_ns)
             for one in self._armed.values()
         )
 
@@ -325,7 +328,7 @@ class FaultPlan:
 
     def on_time(self, act: Callable[[Decision, int | None], None]) -> None:
         """`act` is called when a time trigger fires: once per open stream in scope, or once with None for
-        what is not about a stream (token expiry, refused connects).
+        what is not about a stream (token expiry, refused connects, and an empty decision after a lift).
         """
         self._act = act
 

@@ -67,9 +67,7 @@ class Server:
         self.faults = faults
         self.options = options if options is not None else ServerOptions()
         self.exchange = exchange
-        self._control = ControlDoor(
-            exchange, ledger, faults, service.control, self.drop_connections, self._reopen_if_allowed
-        )
+        self._control = ControlDoor(exchange, ledger, faults, service.control, self.drop_connections)
         self._ids = count(1)
         self._port = self.options.port
         self._streams: dict[int, SocketConnection] = {}
@@ -170,7 +168,10 @@ class Server:
         if decision.refuse:
             self._close_listener()
             if decision.refuse_until_ns is not None:
+                # One nanosecond later the fault is surely over.
                 self._reopening = self.clock.call_at(decision.refuse_until_ns + 1, self._reopen_if_allowed)
+        else:
+            self._reopen_if_allowed()
         stream = self._streams.get(connection) if connection is not None else None
         if stream is not None:
             self._obey(stream, decision)
@@ -233,6 +234,8 @@ class Server:
         )
         if after.reset or own.reset:
             return _abort(raw)
+        if after.expire_tokens or own.expire_tokens:
+            self.service.control("expire_tokens", {})
         response = after.answer or own.answer or response
         self.ledger.saw("reply", f"{response.status} {label}", response.body, request.id)
         keep = next((one.keep_bytes for one in (decision, after, own) if one.keep_bytes is not None), None)

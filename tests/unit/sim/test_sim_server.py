@@ -486,3 +486,50 @@ def test_ready_line_is_one_json_line():
     row = json.loads(line)
     assert (row["event"], row["addresses"]["rest"], row["account"]) == ("ready", "http://127.0.0.1:1", "0x1")
     assert row["config_toml"] == "[node]\nname = 'x'\n"
+
+
+def test_f01_without_an_end_lasts_until_it_is_lifted():
+    async def script(rig: Rig) -> None:
+        number = rig.fault(kind="F01", trigger={"after_ms": 0})
+        await rig.until(rig.faults.refuses)
+        async with aiohttp.ClientSession() as other:
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await other.get(rig.server.http_url + "/v1/x")
+            rig.faults.lift(number)
+            async with asyncio.timeout(BOUND):
+                while True:
+                    try:
+                        async with other.get(rig.server.http_url + "/v1/x") as reply:
+                            assert reply.status == 201
+                            break
+                    except aiohttp.ClientConnectorError:
+                        await asyncio.sleep(0.005)
+
+    run(script)
+
+
+def test_a_service_reports_its_own_cut_points():
+    async def script(rig: Rig) -> None:
+        async def handle(request: Request) -> Response:
+            rig.server.cut("C10", request)
+            return Response(status=200, body=b"whole snapshot")
+
+        rig.echo.handle = handle
+        rig.fault(kind="F12", trigger={"cut": "C10"}, keep_bytes=5)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            async with rig.http.get(rig.server.http_url + "/v1/x") as reply:
+                await reply.read()
+        async with rig.http.get(rig.server.http_url + "/v1/x") as reply:
+            assert await reply.read() == b"whole snapshot"
+        stream = await rig.connect()
+        await stream.receive_str()
+        rig.fault(kind="F05", trigger={"cut": "C5"}, scope={"label": "order 7"})
+        [connection] = rig.server.connections
+        rig.server.cut("C5", connection, "order 6")
+        await stream.send_str("alive")
+        assert await stream.receive_str() == "alive"
+        rig.server.cut("C5", connection, "order 7")
+        await stream.receive(BOUND)
+        assert stream.close_code == 1006
+
+    run(script)
