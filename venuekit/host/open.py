@@ -100,11 +100,12 @@ class OpenedVenue:
         registry: Registry | None = None,
         layers: Layers | None = None,
         journal: Journal | None = None,
+        counters: CounterTable | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
         self.symbols = Symbols()
-        self.counters = CounterTable()
+        self.counters = counters or CounterTable()
         self.log = logging.getLogger(f"venuekit.{config.key}")
         self._registry = registry or installed()
         self._descriptor = self._registry.venue(config.key)
@@ -259,7 +260,7 @@ class OpenedVenue:
             signer.warm()
             return signer
 
-        # A command that prints a key and the tables of a signer both take longer than the loop may stand still.
+        # A command that prints a key, and the tables of a signer, take longer than the loop may stand still.
         return await asyncio.to_thread(build)
 
     def _with_reconciler(self, parts: Parts) -> Parts:
@@ -357,8 +358,10 @@ def _is_loopback(host: str) -> bool:
 class SharedVenue:
     """Holds one opened venue for several users: the first opens it, the last closes it."""
 
-    def __init__(self, make: Callable[[], OpenedVenue]) -> None:
+    def __init__(self, make: Callable[[CounterTable], OpenedVenue]) -> None:
         self._make = make
+        self.counters = CounterTable()
+        """Of the venue, readable before it is opened and after it is closed."""
         self._venue: OpenedVenue | None = None
         self._opening: asyncio.Task[OpenedVenue] | None = None
         self._holders = 0
@@ -385,7 +388,7 @@ class SharedVenue:
             await venue.close()
 
     async def _open(self) -> OpenedVenue:
-        venue = self._make()
+        venue = self._make(self.counters)
         await venue.open()
         self._venue = venue
         return venue

@@ -84,7 +84,7 @@ class Subject:
 
 def make_subject(config: VenueConfig, on_failure: OnFailure | None = None) -> Subject:
     """A subject of its own: nothing is opened yet."""
-    shared = SharedVenue(lambda: OpenedVenue(config, clock=RealClock()))
+    shared = SharedVenue(lambda counters: OpenedVenue(config, clock=RealClock(), counters=counters))
     return Subject(installed().manifest(config.key), shared, on_failure)
 
 
@@ -166,7 +166,9 @@ def _subject_of(config: VenueDataConfig | VenueExecutionConfig) -> Subject:
     key = (threading.get_ident(), config.venue, json.dumps(config.section, sort_keys=True))
     shared = _by_section.get(key)
     if shared is None:
-        shared = _by_section[key] = SharedVenue(lambda: OpenedVenue(venue, clock=RealClock()))
+        shared = _by_section[key] = SharedVenue(
+            lambda counters: OpenedVenue(venue, clock=RealClock(), counters=counters)
+        )
     return Subject(installed().manifest(venue.key), shared)
 
 

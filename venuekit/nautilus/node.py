@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
 
     from venuekit.host.config import NodeConfig, StrategySection
+    from venuekit.runtime.telemetry import CounterTable
 
 EXIT_CLEAN, EXIT_FAILED, EXIT_UNRESOLVED = 0, 1, 3
 POST_STOP_SECS = 1.0
@@ -59,6 +60,8 @@ class ClientSections:
     exec_clients: Mapping[str, VenueExecutionConfig]
     data_factories: Mapping[str, DataClientFactory]
     exec_factories: Mapping[str, ExecutionClientFactory]
+    counters: Mapping[str, CounterTable]
+    """By the config's venue keys."""
 
 
 @define
@@ -117,9 +120,11 @@ def client_sections(config: NodeConfig, failures: Failures | None = None) -> Cli
     execution: dict[str, VenueExecutionConfig] = {}
     data_factories: dict[str, DataClientFactory] = {}
     exec_factories: dict[str, ExecutionClientFactory] = {}
+    counters: dict[str, CounterTable] = {}
     for key, venue in config.venues.items():
         subject = make_subject(venue, failures.add if failures is not None else None)
         name = subject.manifest.venue
+        counters[key] = subject.shared.counters
         data_factory, exec_factory = factories_of(subject)
         if venue.data:
             data[name] = VenueDataConfig(venue=key)
@@ -127,7 +132,7 @@ def client_sections(config: NodeConfig, failures: Failures | None = None) -> Cli
         if venue.execution:
             execution[name] = VenueExecutionConfig(venue=key)
             exec_factories[name] = exec_factory
-    return ClientSections(data, execution, data_factories, exec_factories)
+    return ClientSections(data, execution, data_factories, exec_factories, counters)
 
 
 def build_node(
@@ -136,7 +141,7 @@ def build_node(
     engine: LiveExecutionEngineConfig | None = None,
     logging_config: LoggerConfig | None = None,
     post_stop_secs: float = POST_STOP_SECS,
-    failures: Failures | None = None,
+    sections: ClientSections | None = None,
 ) -> LiveNode:
     """A whole node with every venue and strategy of the config; nothing is connected before it runs."""
     if config.node.environment != "live":
@@ -145,7 +150,7 @@ def build_node(
             path="node.environment",
             hint='set "live", with a venue environment that holds no real money.',
         )
-    sections = client_sections(config, failures)
+    sections = sections or client_sections(config)
     node_config = LiveNodeConfig(
         environment=Environment.LIVE,
         trader_id=_trader_id(config.node.trader_id),
@@ -171,9 +176,15 @@ class VenueNode:
     """A built node with what must be taken from it before it runs, and a run that ends in an `Ending`."""
 
     def __init__(
-        self, node: LiveNode, failures: Failures | None = None, log_level: int = logging.INFO
+        self,
+        node: LiveNode,
+        failures: Failures | None = None,
+        log_level: int = logging.INFO,
+        counters: Mapping[str, CounterTable] | None = None,
     ) -> None:
         self.node = node
+        self.counters = dict(counters or {})
+        """What each venue counted, by the config's venue keys."""
         self.cache: Cache = node.cache
         self.handle: LiveNodeHandle = node.handle()
         self._failures = failures or Failures()
@@ -190,14 +201,15 @@ class VenueNode:
     ) -> VenueNode:
         """The node of a config, built and not running."""
         failures = Failures()
+        sections = client_sections(config, failures)
         node = build_node(
             config,
             engine=engine,
             logging_config=logging_config,
             post_stop_secs=post_stop_secs,
-            failures=failures,
+            sections=sections,
         )
-        return cls(node, failures, _LEVELS[config.node.log_level])
+        return cls(node, failures, _LEVELS[config.node.log_level], sections.counters)
 
     async def run(self) -> Ending:
         """Runs until somebody stops the handle; never raises for what the node itself does."""
