@@ -14,7 +14,6 @@ from venuekit_paradex.sim import proofs
 from venuekit_paradex.sim.figures import RequestInfo
 from venuekit_paradex.sim.people import check
 from venuekit_paradex.sim.refusals import VenueError, refused
-from venuekit_paradex.sim.settings import CHAIN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -371,7 +370,7 @@ class Desk:
 
     def _check_signature(self, caller: Caller, signed: proofs.SignedOrder, signature: str) -> None:
         try:
-            digest = proofs.order_hash(CHAIN_ID, caller.person.address, signed)
+            digest = proofs.order_hash(self._settings.chain_id, caller.person.address, signed)
         except (proofs.BadProofError, ValueError) as error:
             raise VenueError("VALIDATION_ERROR", str(error)) from error
         check(caller.public_key, digest, signature, "INVALID_ORDER_SIGNATURE")

@@ -61,8 +61,9 @@ def _header(request: Request, name: str) -> str:
 
 @define
 class Register:
-    """Who is onboarded."""
+    """Who is onboarded, on one chain."""
 
+    chain_id: str = CHAIN_ID
     _people: dict[int, Person] = field(factory=dict)
 
     def demo(self, now_ns: int) -> Person:
@@ -106,7 +107,12 @@ class Register:
             raise VenueError("PUBLIC_KEY_INVALID", "not a point of the curve")
         if self.address_of(public_key) != address:
             raise VenueError("INVALID_STARKNET_ADDRESS", "the address does not belong to the public key")
-        check(public_key, proofs.onboarding_hash(CHAIN_ID, address), signature, "INVALID_STARKNET_SIGNATURE")
+        check(
+            public_key,
+            proofs.onboarding_hash(self.chain_id, address),
+            signature,
+            "INVALID_STARKNET_SIGNATURE",
+        )
         known = self._people.get(address)
         return known or self._enter(public_key, ethereum, request.received_ns), known is None
 
@@ -129,7 +135,7 @@ class Register:
         public_key = _number(key_in_path, "PUBLIC_KEY_INVALID") if key_in_path else person.public_key
         if not person.may_sign(public_key):
             raise VenueError("INVALID_SUBKEY", "the key is not registered for this account", 401)
-        digest = proofs.auth_hash(CHAIN_ID, address, stamp, expiry)
+        digest = proofs.auth_hash(self.chain_id, address, stamp, expiry)
         check(public_key, digest, signature, "STARKNET_SIGNATURE_VERIFICATION_FAILED", 401)
         return person, public_key
 

@@ -16,7 +16,6 @@ from venuekit_paradex.sim.desk import KINDS
 from venuekit_paradex.sim.figures import millis, status, text
 from venuekit_paradex.sim.people import ACCOUNT_HASH, PROXY_HASH
 from venuekit_paradex.sim.refusals import VenueError, refused
-from venuekit_paradex.sim.settings import CHAIN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -164,7 +163,7 @@ class Rest:
                 "paraclear_account_proxy_hash": hex(PROXY_HASH),
                 "paraclear_address": "0x0",
                 "paraclear_decimals": 8,
-                "starknet_chain_id": CHAIN_ID,
+                "starknet_chain_id": self._register.chain_id,
                 "starknet_fullnode_rpc_base_url": "",
                 "starknet_fullnode_rpc_url": "",
                 "starknet_gateway_url": "",

@@ -49,7 +49,7 @@ class ParadexService:
     _clock: Clock
     _settings: Settings
     _seed: int
-    register: Register = field(factory=Register)
+    register: Register = field(init=False)
     planter: Planter = field(init=False)
     meter: RateMeter = field(init=False)
     tokens: TokenDesk = field(init=False)
@@ -59,6 +59,7 @@ class ParadexService:
     _rpc: Rpc = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.register = Register(self._settings.chain_id)
         self.planter = Planter({symbol: one.tick for symbol, one in self.exchange.markets.items()})
         self.meter = RateMeter(self._clock, LIMITS, enabled=self._settings.limits)
         self.tokens = TokenDesk.seeded(self._settings.jwt_secs, self._seed)

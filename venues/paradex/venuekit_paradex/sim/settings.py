@@ -23,6 +23,8 @@ DEFAULT_PORT = 8480
 class Settings:
     """Times as named; the defaults are the venue's published figures where there are any."""
 
+    chain_id: str = CHAIN_ID
+    """The official Python client knows four chain ids only; PRIVATE_SN_POTC_MOCK_SEPOLIA has no chain."""
     jwt_secs: int = 300
     risk_delay_ms: int = 5
     """From the 201 to the outcome of the risk check."""
