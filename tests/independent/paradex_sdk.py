@@ -82,7 +82,7 @@ def set_up() -> Path | None:
             "-m",
             "pip",
             "install",
-            "-q",
+            "-qq",
             "--disable-pip-version-check",
             "--no-deps",
             "-r",
@@ -101,7 +101,8 @@ def set_up() -> Path | None:
 
 def simulator() -> tuple[subprocess.Popen[str], dict[str, object]]:
     """The simulator as a process of its own, and what it says when it is ready."""
-    command = [sys.executable, "-m", "venuekit.cli.main", "sim", "paradex", "--json", "--port", "0"]
+    start = "from venuekit.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "sim", "paradex", "--json", "--port", "0"]
     # The client knows four chain ids only, so the simulator plays the mock one: no real chain has it.
     command += ["--option", "chain_id=PRIVATE_SN_POTC_MOCK_SEPOLIA"]
     process = subprocess.Popen(
