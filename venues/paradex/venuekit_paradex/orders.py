@@ -36,6 +36,7 @@ from venuekit.interfaces.records import WireIds
 from venuekit.interfaces.request import HttpRequest, Reply, StreamRequest
 from venuekit.interfaces.time import AtWall
 from venuekit_paradex.signing import order_request
+from venuekit_paradex.wire.json import RpcError
 from venuekit_paradex.wire.records import POST_ONLY_CROSSED
 from venuekit_paradex.wire.replies import SAYS, parse_error
 
@@ -92,12 +93,6 @@ class _CreateResult(msgspec.Struct):
 
 class _CancelResult(msgspec.Struct):
     status: str = ""
-
-
-class _RpcError(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-    data: msgspec.Raw = msgspec.Raw()
 
 
 class ParadexOrders:
@@ -342,18 +337,13 @@ def _rest_error(reply: Reply) -> tuple[str, str, Says]:
 def _stream_error(body: bytes) -> tuple[str, str, Says]:
     """The code of a JSON-RPC error; where its data or message names a REST code, that one decides."""
     try:
-        error = msgspec.json.decode(body, type=_RpcError)
+        error = msgspec.json.decode(body, type=RpcError)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return "unreadable", "an error that cannot be read", Says.UNKNOWN
-    text = f"{error.message} {_data_text(error.data)}".strip()
-    named = next((word for word in _words(text) if ("rest", word) in SAYS), None)
+    named = next((word for word in _words(error.text) if ("rest", word) in SAYS), None)
     if named is not None:
-        return named, text, SAYS["rest", named]
-    return str(error.code), text, SAYS.get(("ws", str(error.code)), Says.UNKNOWN)
-
-
-def _data_text(data: msgspec.Raw) -> str:
-    return bytes(data).decode(errors="replace")
+        return named, error.text, SAYS["rest", named]
+    return str(error.code), error.text, SAYS.get(("ws", str(error.code)), Says.UNKNOWN)
 
 
 def _words(text: str) -> list[str]:

@@ -45,4 +45,4 @@ def venuekit_reconcilers() -> Sequence[Provided]:
 @hookimpl
 def venuekit_simulators() -> Sequence[Provided]:
     """The simulator of the venue's own protocol."""
-    return (Provided(Kind.SIMULATOR, KEY, "venuekit_paradex.sim:FACTORY"),)
+    return (Provided(Kind.SIMULATOR, KEY, "venuekit_paradex.sim:SIMULATOR"),)

@@ -7,7 +7,7 @@ as JSON otherwise; private channels may come either way on any session, so both 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from struct import error as StructError
+from struct import error as struct_error
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,7 +29,7 @@ from venuekit.interfaces.stream import (
 )
 from venuekit_paradex.wire import market_json, sbe, schema
 from venuekit_paradex.wire.account import parse_private
-from venuekit_paradex.wire.json import ChannelResult, Envelope, RpcError
+from venuekit_paradex.wire.json import Envelope, RpcError
 from venuekit_paradex.wire.market_sbe import parse_public
 from venuekit_paradex.wire.replies import SAYS
 
@@ -75,14 +75,14 @@ _BAD_DATA: Final = (
     ValueError,
     OverflowError,
     IndexError,
-    StructError,
+    struct_error,
     msgspec.MsgspecError,
     RecursionError,
 )
 """What unreadable bytes can raise in a decoder; anything else is a mistake of ours and must be seen."""
 
 _envelope: Final = msgspec.json.Decoder(Envelope)
-_channel_result: Final = msgspec.json.Decoder(ChannelResult)
+_rpc_error: Final = msgspec.json.Decoder(RpcError)
 
 
 class ParadexStream:
@@ -182,34 +182,19 @@ class ParadexStream:
         if envelope.params is not None:
             return self._decode_channel(envelope.params.channel, bytes(envelope.params.data), ts_init)
         if envelope.id is None:
-            what = envelope.error.message if envelope.error else envelope.method
+            what = envelope.method or bytes(envelope.error).decode(errors="replace")
             return (Quarantined("unasked", what[:200], private=self._private),)
         key = int(envelope.id)
+        error = _rpc_error.decode(envelope.error) if envelope.error else None
         asked = self._asked.pop(key, None)
-        if asked is None:
-            return self._reply(key, envelope)
-        return (self._acknowledged(*asked, envelope),)
-
-    def _reply(self, key: int, envelope: Envelope) -> Sequence[Decoded]:
+        if asked is not None:
+            return (_acknowledged(*asked, error),)
         if key >= _OWN_IDS:
             return (Quarantined("unasked", f"reply {key}", private=self._private),)
-        error = envelope.error
         if error is None:
             return (StreamReply(key, ok=True, body=bytes(envelope.result)),)
-        reply = StreamReply(key, ok=False, body=msgspec.json.encode(error))
+        reply = StreamReply(key, ok=False, body=bytes(envelope.error))
         return (reply, TokenRefused(_error_text(error))) if _token_refused(error) else (reply,)
-
-    def _acknowledged(self, method: str, channel: str, envelope: Envelope) -> Decoded:
-        error = envelope.error
-        if method == _LOGIN:
-            return LoggedIn() if error is None else TokenRefused(_error_text(error))
-        if error is not None:
-            if _token_refused(error):
-                return TokenRefused(_error_text(error))
-            return TopicAck((channel,), method == "subscribe", _error_text(error))
-        # The venue names the channel as it knows it; ours is what the topic says.
-        _channel_result.decode(envelope.result)
-        return TopicAck((channel,), method == "subscribe")
 
     def _decode_channel(self, channel: str, data: bytes, ts_init: int) -> Sequence[Decoded]:
         private = channel.startswith(_PRIVATE_CHANNELS)
@@ -220,13 +205,21 @@ class ParadexStream:
             return (Quarantined(kind, _why(error), private=private, channel=channel),)
 
 
+def _acknowledged(method: str, channel: str, error: RpcError | None) -> Decoded:
+    """The answer to a frame of our own; a channel goes by the name that we asked for."""
+    if method == _LOGIN:
+        return LoggedIn() if error is None else TokenRefused(_error_text(error))
+    if error is not None and _token_refused(error):
+        return TokenRefused(_error_text(error))
+    return TopicAck((channel,), method == "subscribe", "" if error is None else _error_text(error))
+
+
 def _token_refused(error: RpcError) -> bool:
     return SAYS.get(("ws", str(error.code))) is Says.AUTH
 
 
 def _error_text(error: RpcError) -> str:
-    detail = bytes(error.data).decode(errors="replace")
-    return f"{error.code} {error.message} {detail}".strip()[:200]
+    return f"{error.code} {error.text}"[:200]
 
 
 def _why(error: Exception) -> str:

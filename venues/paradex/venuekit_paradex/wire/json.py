@@ -11,11 +11,16 @@ from venuekit_paradex.wire.values import Number
 
 
 class RpcError(Struct, gc=False):
-    """The error of a JSON-RPC reply."""
+    """The error of a JSON-RPC reply; `data` is often a text that says more."""
 
     code: int = 0
     message: str = ""
     data: Raw = Raw()
+
+    @property
+    def text(self) -> str:
+        """Everything it says in words."""
+        return f"{self.message} {bytes(self.data).decode(errors='replace')}".strip()
 
 
 class Params(Struct, gc=False):
@@ -32,13 +37,7 @@ class Envelope(Struct, gc=False):
     id: int | str | None = None
     params: Params | None = None
     result: Raw = Raw()
-    error: RpcError | None = None
-
-
-class ChannelResult(Struct, gc=False):
-    """The result of subscribe and unsubscribe."""
-
-    channel: str = ""
+    error: Raw = Raw()
 
 
 class RequestInfo(Struct, gc=False):
