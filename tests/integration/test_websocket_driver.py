@@ -14,7 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from venuekit.errors import ConfigError, RateLimited, Refused, SendFailed
 from venuekit.interfaces.request import Evidence, Handshake
 from venuekit.runtime.clock import RealClock
-from venuekit.transport.websocket import WebSocketLink, WebSocketTransport, websockets_stream
+from venuekit.transport.websocket import WebSocketLink, WebSocketTransport, websockets_transport
 
 
 class Heard:
@@ -77,7 +77,7 @@ async def raw_server(
 
 
 async def connect(server: Any, heard: Heard, *, ping_ms: str = "0", **to: Any) -> WebSocketLink:
-    transport = websockets_stream(clock=RealClock(), options={"ping_ms": ping_ms})
+    transport = websockets_transport(clock=RealClock(), options={"ping_ms": ping_ms})
     return await transport.connect(Handshake(f"ws://127.0.0.1:{port_of(server)}/path?x=1", **to), heard)
 
 

@@ -31,7 +31,7 @@ MAX_UNSENT_BYTES = 4 * 2**20
 """A peer that reads so slowly that this much is waiting gets no more frames."""
 
 
-def websockets_stream(*, clock: Clock, options: Mapping[str, str]) -> WebSocketTransport:
+def websockets_transport(*, clock: Clock, options: Mapping[str, str]) -> WebSocketTransport:
     """The transport behind `stream/websockets`; option `ping_ms`: ping after this much silence (0: never)."""
     try:
         ping_ms = int(options.get("ping_ms", "20000"))
