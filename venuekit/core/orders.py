@@ -1,0 +1,831 @@
+"""The order tracker: evidence and time in, actions out. No I/O, no clock.
+
+Evidence of one order may come from the reply, the private stream, a page, a look-up or the journal, in any order
+and more than once. It is merged into one state (`Tracked`); `_advance` then says what the engine has not been told
+yet. So whichever evidence comes first wins, and the later ones change nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from nautilus_trader.model import OrderStatus, OrderType, TimeInForce
+
+from venuekit.core.fills import FillBook, Standing
+from venuekit.core.order_state import (
+    ENDED,
+    WORKING,
+    Action,
+    Alarm,
+    CancelRejected,
+    Ending,
+    FetchFills,
+    FillVoided,
+    LookUp,
+    ModifyRejected,
+    Moment,
+    OrderState,
+    PendingCancel,
+    PendingModify,
+    Rejected,
+    Report,
+    SendCancel,
+    Sending,
+    Tracked,
+    Updated,
+    merged_ids,
+    take_facts,
+    tracked_from,
+)
+from venuekit.core.telling import (
+    FEE_TRIES,
+    MODIFY_HOLD_NS,
+    UNTOLD,
+    count,
+    matches,
+    reject,
+    tell,
+    updated,
+)
+from venuekit.interfaces.orders import Accepted, Outcome, Received, RefusedOutcome
+from venuekit.interfaces.reconciliation import Found, NotFound
+from venuekit.interfaces.records import FillKind, FillRecord, ModifyResult, OrderRecord, Source, WireIds
+from venuekit.interfaces.request import Evidence
+from venuekit.interfaces.time import AfterHeight, AtWall, Tick, passed
+
+if TYPE_CHECKING:
+    from nautilus_trader.model import Price, Quantity
+
+    from venuekit.interfaces.manifest import Semantics
+    from venuekit.interfaces.model import Order
+    from venuekit.interfaces.telemetry import Counters
+    from venuekit.interfaces.time import Deadline
+
+_MS = 1_000_000
+_SOON_NS = 250 * _MS
+_LOOK_CAP_NS = 10_000 * _MS
+_FILL_WAIT_NS = 500 * _MS
+_FILL_CAP_NS = 30_000 * _MS
+_LOOKS_BEFORE_OWN_WORDS = 5
+"""An execution whose order no look-up brings is reported with an order made from its own facts after these."""
+_CANCEL_TRIES_BEFORE_ALARM = 3
+
+_RANK = {
+    OrderStatus.SUBMITTED: 0,
+    OrderStatus.ACCEPTED: 1,
+    OrderStatus.TRIGGERED: 2,
+    OrderStatus.PARTIALLY_FILLED: 3,
+    OrderStatus.REJECTED: 4,
+    OrderStatus.CANCELED: 4,
+    OrderStatus.EXPIRED: 4,
+    OrderStatus.FILLED: 4,
+}
+
+
+@define
+class OrderTracker:
+    """Every order of one account. Methods return what must be done, in order; the caller does it at once."""
+
+    semantics: Semantics
+    counters: Counters
+    fills: FillBook = field(factory=FillBook)
+    most_closed: int = 20_000
+    """Ended orders kept for late evidence."""
+    _orders: dict[str, Tracked] = field(factory=dict)
+    _by_venue: dict[str, Tracked] = field(factory=dict)
+    _by_ref: dict[str, Tracked] = field(factory=dict)
+    _by_hash: dict[str, Tracked] = field(factory=dict)
+    _closed: deque[Tracked] = field(factory=deque)
+    _heap: list[tuple[int, int, Tracked]] = field(factory=list)
+    _by_height: dict[str, Tracked] = field(factory=dict)
+    _pushed: int = 0
+    _modifies: int = 0
+    _tick: Tick | None = None
+
+    # --- what is known
+
+    def get(self, key: str) -> Tracked | None:
+        """The order under its key, or None."""
+        return self._orders.get(key)
+
+    def resolve(self, ids: WireIds) -> Tracked | None:
+        """The order any of these ids names, or None."""
+        if ids.client_order_id is not None and (order := self._orders.get(ids.client_order_id)):
+            return order
+        if ids.venue_order_id is not None and (order := self._by_venue.get(ids.venue_order_id)):
+            return order
+        if ids.client_ref is not None and (order := self._by_ref.get(ids.client_ref)):
+            return order
+        return self._by_hash.get(ids.tx_hash) if ids.tx_hash is not None else None
+
+    def __iter__(self) -> Iterator[Tracked]:
+        return iter(list(self._orders.values()))
+
+    def unresolved(self) -> int:
+        """Orders of ours whose submit has no proven outcome."""
+        return sum(1 for order in self._orders.values() if order.ours and order.told is OrderStatus.SUBMITTED)
+
+    def state_of(self, key: str) -> OrderState | None:
+        """The order as the engine was told, for a plain report; None while that would lie or lose something."""
+        order = self._orders.get(key)
+        if order is None or not order.reportable or order.modifies or order.told in UNTOLD:
+            return None
+        return order.snapshot(order.told, order.filled_raw, order.notional_raw, order.ts_last)
+
+    def next_due_ns(self) -> int | None:
+        """Monotonic time at which `apply_time` has something to do, or None."""
+        return self._heap[0][0] if self._heap else None
+
+    # --- commands
+
+    def open(self, order: Order) -> None:
+        """The order was reported submitted."""
+        self._add(tracked_from(order, OrderStatus.SUBMITTED))
+
+    def adopt(self, order: Tracked) -> None:
+        """An order from the journal or the engine's cache is tracked; one already known stays as it is."""
+        if order.key not in self._orders:
+            self._add(order)
+            self._bind(order, order.ids)
+
+    def sending(self, key: str, ids: WireIds, now: Moment) -> None:
+        """The submit of this order goes on the wire now, with these ids."""
+        if order := self._orders.get(key):
+            self._bind(order, ids)
+            order.sending = Sending.FLYING
+            order.sent_mono_ns, order.sent_wall_ns = now.mono_ns, now.wall_ns
+            self._arm(order, now)
+
+    def sent_again(self, key: str) -> None:
+        """The very same bytes of the submit went out once more."""
+        if order := self._orders.get(key):
+            order.repeated = True
+
+    def want_modify(
+        self, key: str, quantity: Quantity | None, price: Price | None, trigger: Price | None, now: Moment
+    ) -> int | None:
+        """The number of the new pending modify; None: the order has ended or is not known."""
+        order = self._orders.get(key)
+        if order is None or order.ended:
+            return None
+        self._modifies += 1
+        order.modifies.append(
+            PendingModify(self._modifies, quantity, price, trigger, now.mono_ns, now.wall_ns)
+        )
+        return self._modifies
+
+    def want_cancel(self, key: str, now: Moment) -> SendCancel | None:
+        """What to send for this cancel; None: it is held until the venue id is known, or one is on its way."""
+        order = self._orders.get(key)
+        if order is None or order.ended:
+            return None
+        cancel = order.cancel
+        if cancel is not None and (cancel.held or cancel.sending in (Sending.LOCAL, Sending.FLYING)):
+            return None
+        tries = cancel.tries if cancel is not None else 0
+        order.cancel = cancel = PendingCancel(now.mono_ns, tries=tries)
+        if self.semantics.cancel_needs_venue_id and order.ids.venue_order_id is None:
+            cancel.held = True
+            self.counters.inc("orders.cancels_held")
+            return None
+        return SendCancel(key)
+
+    def cancelling(self, key: str, now: Moment) -> None:
+        """The cancel goes on the wire now."""
+        if (order := self._orders.get(key)) and order.cancel is not None:
+            order.cancel.sending = Sending.FLYING
+            order.cancel.asked_mono_ns = now.mono_ns
+            order.cancel.tries += 1
+
+    def modifying(self, key: str, number: int, now: Moment) -> None:
+        """The modify goes on the wire now."""
+        if (order := self._orders.get(key)) and (modify := _modify(order, number)):
+            modify.sending = Sending.FLYING
+            modify.asked_mono_ns, modify.asked_wall_ns = now.mono_ns, now.wall_ns
+
+    def query(self, key: str, now: Moment) -> list[Action]:
+        """A look-up follows, and ends in a report even when it says nothing new."""
+        order = self._orders.get(key)
+        if order is None:
+            return []
+        order.answer_wanted = True
+        return [] if order.looking else [self._look(order, now)]
+
+    # --- replies
+
+    def apply_submit(self, key: str, outcome: Outcome, now: Moment) -> list[Action]:
+        """What the reply to a submit says of this order."""
+        order = self._orders.get(key)
+        if order is None:
+            return []
+        if isinstance(outcome, Accepted):
+            self._bind(order, outcome.record.ids)
+            order.sending = Sending.RECEIVED
+            return self._take(order, outcome.record, now)
+        if isinstance(outcome, Received):
+            self._bind(order, outcome.ids)
+            order.sending = Sending.RECEIVED
+        elif isinstance(outcome, RefusedOutcome):
+            return self._refused_submit(order, outcome, now)
+        else:
+            order.sending = Sending.UNKNOWN
+            self.counters.inc("orders.submit_unknown")
+        return self._advance(order, now)
+
+    def apply_modify(self, key: str, number: int, outcome: Outcome, now: Moment) -> list[Action]:
+        """What the reply to a modify says of this order."""
+        order = self._orders.get(key)
+        modify = _modify(order, number) if order is not None else None
+        if order is None or modify is None:
+            return []
+        if isinstance(outcome, Accepted):
+            self._bind(order, outcome.record.ids)
+            return self._take(order, outcome.record, now)
+        if isinstance(outcome, RefusedOutcome) and not outcome.gone:
+            order.modifies.remove(modify)
+            refused: list[Action] = [ModifyRejected(key, _reason(outcome), now.wall_ns)]
+            return refused + self._advance(order, now)
+        modify.sending = Sending.RECEIVED if isinstance(outcome, Received) else Sending.UNKNOWN
+        if modify.sending is Sending.UNKNOWN:
+            self.counters.inc("orders.modify_unknown")
+        return self._advance(order, now)
+
+    def apply_cancel(self, key: str, outcome: Outcome, now: Moment) -> list[Action]:
+        """What the reply to a cancel says of this order."""
+        order = self._orders.get(key)
+        if order is None or order.cancel is None:
+            return []
+        if isinstance(outcome, Accepted):
+            self._bind(order, outcome.record.ids)
+            order.cancel.sending = Sending.RECEIVED
+            return self._take(order, outcome.record, now)
+        if isinstance(outcome, RefusedOutcome) and not outcome.gone:
+            order.cancel = None
+            refused: list[Action] = [CancelRejected(key, _reason(outcome), now.wall_ns)]
+            return refused + self._advance(order, now)
+        order.cancel.sending = Sending.RECEIVED if isinstance(outcome, Received) else Sending.UNKNOWN
+        if order.cancel.sending is Sending.UNKNOWN:
+            # Gone is no proof of a refusal: the order may be filled, or not have arrived yet.
+            self.counters.inc("orders.cancel_unknown")
+        return self._advance(order, now)
+
+    def apply_submit_failed(self, key: str, evidence: Evidence, why: str, now: Moment) -> list[Action]:
+        """No reply to the submit came; a refusal only when nothing can have left."""
+        order = self._orders.get(key)
+        if order is None or order.ended:
+            return []
+        if evidence is Evidence.NOT_SENT and not order.known_at_venue and not order.repeated:
+            return [self._reject(order, why, now.wall_ns)]
+        order.sending = Sending.UNKNOWN
+        self.counters.inc("orders.submit_unknown")
+        return self._advance(order, now)
+
+    def apply_modify_failed(
+        self, key: str, number: int, evidence: Evidence, why: str, now: Moment
+    ) -> list[Action]:
+        """No reply to the modify came."""
+        order = self._orders.get(key)
+        modify = _modify(order, number) if order is not None else None
+        if order is None or modify is None:
+            return []
+        if evidence is Evidence.NOT_SENT:
+            order.modifies.remove(modify)
+            refused: list[Action] = [ModifyRejected(key, why, now.wall_ns)]
+            return refused + self._advance(order, now)
+        modify.sending = Sending.UNKNOWN
+        self.counters.inc("orders.modify_unknown")
+        return self._advance(order, now)
+
+    def apply_cancel_failed(self, key: str, evidence: Evidence, now: Moment) -> list[Action]:
+        """No reply to the cancel came; it is sent again once a look-up shows the order open."""
+        order = self._orders.get(key)
+        if order is None or order.cancel is None:
+            return []
+        order.cancel.sending = Sending.UNKNOWN
+        if evidence is Evidence.NOT_SENT:
+            order.cancel.asked_mono_ns = now.mono_ns - self._settle_ns
+        self.counters.inc("orders.cancel_unknown")
+        return self._advance(order, now)
+
+    # --- evidence
+
+    def apply_order(self, record: OrderRecord, now: Moment) -> list[Action]:
+        """What one frame or row says about an order, of ours or not."""
+        order = self.resolve(record.ids)
+        if order is None:
+            if record.status in ENDED and not (record.filled is not None and record.filled.raw):
+                # It began and ended out of sight without a fill: nothing of the account changed.
+                self.counters.inc("orders.unseen_ended")
+                return []
+            order = self._stranger(record.ids)
+        self._bind(order, record.ids)
+        return self._take(order, record, now)
+
+    def apply_fill(self, fill: FillRecord, now: Moment) -> list[Action]:
+        """One execution; delivered once, with its order."""
+        if fill.reverses is not None:
+            return self._reverse(fill, fill.reverses, now)
+        order = self.resolve(fill.ids)
+        standing = self.fills.standing(fill.trade_key, fill.ts_event)
+        if standing is Standing.TOO_OLD:
+            self.fills.applied(fill.trade_key, fill.ts_event)
+            return [Alarm("fill_too_old", f"fill {fill.trade_key} is older than all fills remembered")]
+        if standing is not Standing.NEW:
+            self.counters.inc("fills.duplicates")
+            return [] if order is None else self._advance(order, now)
+        if order is None:
+            order = self._stranger(fill.ids if _named(fill.ids) else _own_name(fill))
+            self.counters.inc("fills.without_order")
+        self._bind(order, fill.ids)
+        if fill.ts_event <= order.base_ts:
+            self.fills.applied(fill.trade_key, fill.ts_event)
+            self.counters.inc("fills.before_baseline")
+            return []
+        if fill.trade_key in order.voided:
+            self.fills.applied(fill.trade_key, fill.ts_event)
+            return []
+        known = order.waiting.get(fill.trade_key)
+        if known is None or known.fee is None:
+            order.waiting[fill.trade_key] = fill
+        order.instrument_id = order.instrument_id or fill.instrument_id
+        if fill.kind is not FillKind.TRADE and not order.reportable:
+            self._from_own_words(order, fill)
+        return self._advance(order, now)
+
+    def apply_look_up(self, key: str, answer: Found | NotFound, now: Moment) -> list[Action]:
+        """The answer to a `LookUp`."""
+        order = self._orders.get(key)
+        if order is None:
+            return []
+        asked = order.look_asked or now
+        order.looking = False
+        order.look_tries += 1
+        if isinstance(answer, NotFound):
+            return self._not_found(order, answer, asked, now)
+        order.denied_existence = 0
+        self._bind(order, answer.record.ids)
+        actions = self._take(order, answer.record, now)
+        for fill in answer.fills:
+            actions += self.apply_fill(fill, now)
+        actions += self._conclude(order, asked, now)
+        if order.answer_wanted and (state := self.state_of(order.key)) is not None:
+            order.answer_wanted = False
+            if not any(isinstance(action, Report) for action in actions):
+                actions.append(Report(state, before=order.told))
+        return actions + self._advance(order, now)
+
+    def apply_look_up_failed(self, key: str, now: Moment) -> list[Action]:
+        """The look-up brought no answer: that proves nothing, it is asked again."""
+        order = self._orders.get(key)
+        if order is None:
+            return []
+        order.looking = False
+        order.look_tries += 1
+        self.counters.inc("lookups.failed")
+        return self._advance(order, now)
+
+    def apply_tick(self, tick: Tick, now: Moment) -> list[Action]:
+        """A block of the venue was seen; deadlines in blocks may have passed."""
+        if self._tick is not None and tick.height <= self._tick.height:
+            return []
+        self._tick = tick
+        actions: list[Action] = []
+        for key, order in list(self._by_height.items()):
+            if order.ended and order.ending is not None and order.ending.settles is None:
+                del self._by_height[key]
+            elif any(isinstance(d, AfterHeight) and passed(d, 0, tick) for d in _deadlines(order)):
+                actions += self._advance(order, now)
+        return actions
+
+    def apply_time(self, now: Moment) -> list[Action]:
+        """Everything that fell due."""
+        actions: list[Action] = []
+        while self._heap and self._heap[0][0] <= now.mono_ns:
+            _, _, order = heapq.heappop(self._heap)
+            order.armed_ns = None
+            if order.look_due_ns is not None and order.look_due_ns <= now.mono_ns:
+                actions.append(self._look(order, now))
+            if order.fills_due_ns is not None and order.fills_due_ns <= now.mono_ns:
+                actions += self._ask_fills(order, now)
+            actions += self._advance(order, now)
+        return actions
+
+    # --- delivery
+
+    def delivered(self, report: Report) -> None:
+        """The sink took the report: its fills are seen from now on."""
+        for fill in report.fills:
+            self.fills.applied(fill.trade_key, fill.ts_event)
+
+    def undelivered(self, report: Report, now: Moment) -> None:
+        """The sink did not take it: everything it said is untold again and will be offered once more."""
+        order = self._orders.get(report.state.key)
+        if order is None:
+            return
+        for fill in report.fills:
+            self.fills.failed(fill.trade_key)
+            if order.fills.pop(fill.trade_key, None) is not None:
+                order.waiting[fill.trade_key] = fill
+                order.filled_raw -= fill.quantity.raw
+                order.notional_raw -= fill.quantity.raw * fill.price.raw
+        order.told = report.before
+        order.told_values = (None, None, None)
+        order.retry_ns = now.mono_ns + _FILL_WAIT_NS
+        self._arm(order, now)
+
+    def baseline(self, record: OrderRecord, fills: Sequence[FillRecord], now: Moment) -> Tracked:
+        """The engine is being told of this order by other means (a mass status): nothing of it is new any more.
+
+        Fills the window did not reach count as told, so that they are never delivered a second time.
+        """
+        order = self.resolve(record.ids) or self._stranger(record.ids)
+        self._bind(order, record.ids)
+        take_facts(order, record)
+        order.version, order.ts_record = record.version, record.ts_event
+        order.ts_accepted = order.ts_accepted or record.ts_event
+        order.ts_last = max(order.ts_last, record.ts_event)
+        for fill in fills:
+            if fill.trade_key not in order.fills:
+                order.waiting.pop(fill.trade_key, None)
+                count(order, fill)
+                self.fills.applied(fill.trade_key, fill.ts_event)
+        claimed = record.filled.raw if record.filled is not None else order.filled_raw
+        if claimed > order.filled_raw:
+            order.base_ts = max((fill.ts_event for fill in fills), default=record.ts_event)
+            order.filled_raw = claimed
+        order.claimed_raw = order.filled_raw
+        self._settle_baseline(order, record, now)
+        return order
+
+    def _settle_baseline(self, order: Tracked, record: OrderRecord, now: Moment) -> None:
+        status = record.status
+        if status in ENDED:
+            order.ending = Ending(status, record.ts_event, record.ids.venue_order_id, record.reason)
+            order.told = status
+            self._retire(order)
+        elif status in WORKING or order.filled_raw:
+            order.working = status if status in WORKING else OrderStatus.PARTIALLY_FILLED
+            order.told = OrderStatus.PARTIALLY_FILLED if order.filled_raw else OrderStatus.ACCEPTED
+        order.told_venue_id = order.venue_name()
+        order.told_values = order.values
+        self._plan(order, now)
+
+    # --- bookkeeping
+
+    def _add(self, order: Tracked) -> None:
+        self._orders[order.key] = order
+
+    def _stranger(self, ids: WireIds) -> Tracked:
+        """An entry for an order that is not ours, or not known to be ours yet."""
+        key = ids.client_order_id or ids.venue_order_id or ids.client_ref or ids.tx_hash or "unnamed"
+        order = Tracked(key=key, ours=False, ids=ids, told=OrderStatus.INITIALIZED)
+        self._add(order)
+        return order
+
+    def _bind(self, order: Tracked, ids: WireIds) -> None:
+        """Every id names this order after this; a nameless stranger under one of them is taken in."""
+        venue_id = ids.venue_order_id
+        if venue_id is not None and venue_id not in order.legs:
+            stranger = self._by_venue.get(venue_id)
+            if stranger is not None and stranger is not order:
+                self._take_in(order, stranger)
+            order.legs.append(venue_id)
+            self._by_venue[venue_id] = order
+        order.ids = merged_ids(order.ids, ids)
+        if order.legs and order.ids.venue_order_id != order.legs[-1]:
+            order.ids = merged_ids(order.ids, WireIds(venue_order_id=order.legs[-1]))
+        if ids.client_ref is not None:
+            self._by_ref[ids.client_ref] = order
+        if ids.tx_hash is not None:
+            self._by_hash[ids.tx_hash] = order
+        if any(isinstance(deadline, AfterHeight) for deadline in _deadlines(order)):
+            self._by_height[order.key] = order
+
+    def _take_in(self, order: Tracked, stranger: Tracked) -> None:
+        if stranger.told is not OrderStatus.INITIALIZED or stranger.ours:
+            self.counters.inc("orders.two_names")
+            return
+        order.waiting.update(stranger.waiting)
+        order.claimed_raw = max(order.claimed_raw, stranger.claimed_raw)
+        stranger.look_due_ns = stranger.fills_due_ns = None
+        stranger.told = OrderStatus.DENIED
+        self._orders.pop(stranger.key, None)
+
+    def _retire(self, order: Tracked) -> None:
+        self._closed.append(order)
+        while len(self._closed) > self.most_closed:
+            old = self._closed.popleft()
+            self._orders.pop(old.key, None)
+            self._by_height.pop(old.key, None)
+            for leg in old.legs:
+                self._by_venue.pop(leg, None)
+            self._by_ref.pop(old.ids.client_ref or "", None)
+            self._by_hash.pop(old.ids.tx_hash or "", None)
+
+    @property
+    def _settle_ns(self) -> int:
+        """From here on a look-up sees what was sent, in the open list and in history."""
+        return max(self.semantics.lookup_settles_ms, self.semantics.history_lag_ms) * _MS
+
+    # --- the steps
+
+    def _take(self, order: Tracked, record: OrderRecord, now: Moment) -> list[Action]:
+        """Merge one record into the order, end the modify it answers, and tell what is new."""
+        if record.filled is not None:
+            order.claimed_raw = max(order.claimed_raw, record.filled.raw)
+        actions: list[Action] = []
+        if _newer(order, record):
+            self._absorb(order, record)
+        else:
+            self.counters.inc("orders.stale_records")
+            if record.status in WORKING and order.told in UNTOLD:
+                order.working = order.working or record.status
+        if order.modifies:
+            actions += self._modify_result(order, record)
+        return actions + self._advance(order, now)
+
+    def _absorb(self, order: Tracked, record: OrderRecord) -> None:
+        leg = record.ids.venue_order_id
+        if leg is not None and order.legs and leg != order.legs[-1]:
+            # An old leg of a replaced order: its end is not the end of the order, its fills count as any.
+            self.counters.inc("orders.old_leg_records")
+            return
+        order.version = record.version if record.version is not None else order.version
+        order.ts_record = record.ts_event
+        order.ts_last = max(order.ts_last, record.ts_event)
+        status = record.status
+        if status in ENDED:
+            take_facts(order, record)
+            self._end(order, record, status)
+        elif status in WORKING:
+            take_facts(order, record)
+            order.working = status
+            if order.ending is not None and not order.ended:
+                # A tentative cancel that did not happen, or the end of a leg that was replaced.
+                order.ending = None
+        elif status is OrderStatus.SUBMITTED and order.sending is not Sending.LOCAL:
+            order.sending = Sending.RECEIVED
+        if order.ts_accepted == 0 and status in WORKING:
+            order.ts_accepted = record.ts_event
+
+    def _end(self, order: Tracked, record: OrderRecord, status: OrderStatus) -> None:
+        if status is OrderStatus.FILLED and order.quantity is not None and record.filled is None:
+            order.claimed_raw = max(order.claimed_raw, order.quantity.raw)
+        order.ending = Ending(
+            status=status,
+            ts_event=record.ts_event,
+            leg=record.ids.venue_order_id,
+            reason=record.reason,
+            refusal=record.refusal or status is OrderStatus.REJECTED,
+            post_only_refusal=record.post_only_refusal,
+            settles=record.settles,
+            confirmed=record.source is Source.LOOKUP,
+        )
+
+    def _modify_result(self, order: Tracked, record: OrderRecord) -> list[Action]:
+        oldest = order.modifies[0]
+        if record.modify is ModifyResult.REJECTED:
+            order.modifies.remove(oldest)
+            return [ModifyRejected(order.key, record.reason or "MODIFY_REJECTED", record.ts_event)]
+        moved = len(order.legs) > 1 and order.told_venue_id in order.legs[:-1]
+        same = record.status in WORKING and oldest.sending is not Sending.LOCAL and matches(order, oldest)
+        if record.modify is ModifyResult.APPLIED or moved or (same and order.values != order.told_values):
+            order.modifies.remove(oldest)
+            if order.quantity is not None and order.told not in ENDED:
+                return [updated(order, record.ts_event)]
+        return []
+
+    def _advance(self, order: Tracked, now: Moment) -> list[Action]:
+        """Tell what is new, and plan what to ask."""
+        actions: list[Action] = []
+        was_ended = order.ended
+        if order.retry_ns is not None and order.retry_ns <= now.mono_ns:
+            order.retry_ns = None
+        if order.reportable and order.retry_ns is None:
+            actions += tell(order, self.fills, now, self._tick, self.semantics.modify_replaces_id)
+        cancel = order.cancel
+        if cancel is not None and cancel.held and order.ids.venue_order_id is not None and not order.ended:
+            cancel.held = False
+            actions.append(SendCancel(order.key))
+        if order.ended and not was_ended:
+            order.cancel = None
+            self._retire(order)
+        self._plan(order, now)
+        return actions
+
+    def _plan(self, order: Tracked, now: Moment) -> None:
+        """Set the next question, or drop it when proof came from elsewhere."""
+        delay = self._question_ns(order, now)
+        if delay is None:
+            order.look_due_ns, order.look_tries = None, 0
+        elif order.look_due_ns is None and not order.looking:
+            order.look_due_ns = now.mono_ns + delay
+        missing = order.claimed_raw > order.filled_raw + order.waiting_raw or (
+            order.waiting and order.reportable
+        )
+        if not missing or order.modifies or order.told is OrderStatus.DENIED:
+            order.fills_due_ns, order.fills_tries = None, 0
+        elif order.fills_due_ns is None:
+            order.fills_due_ns = now.mono_ns + _FILL_WAIT_NS
+        self._arm(order, now)
+
+    def _question_ns(self, order: Tracked, now: Moment) -> int | None:
+        """How long to wait before the next look-up; None: nothing is open."""
+        if order.told is OrderStatus.DENIED or (order.ended and not order.answer_wanted):
+            return None
+        waits = [modify.sending for modify in order.modifies]
+        if order.cancel is not None and not order.cancel.held:
+            waits.append(order.cancel.sending)
+        if order.ours and order.told in UNTOLD and order.working is None and order.ending is None:
+            waits.append(order.sending)
+        over = order.ending is None and self._over(order.ids.ends, now)
+        hurry = over or not order.reportable or order.answer_wanted or (order.ending and order.modifies)
+        if not hurry and not any(wait in (Sending.UNKNOWN, Sending.RECEIVED) for wait in waits):
+            return None
+        back_off = min(_SOON_NS << min(order.look_tries, 6), _LOOK_CAP_NS)
+        if hurry or Sending.UNKNOWN in waits:
+            return back_off
+        return max(back_off, self.semantics.lookup_settles_ms * _MS)
+
+    def _arm(self, order: Tracked, now: Moment) -> None:
+        dues = [due for due in (order.look_due_ns, order.fills_due_ns, order.retry_ns) if due is not None]
+        if order.modifies and order.waiting:
+            dues.append(order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS)
+        for deadline in _deadlines(order):
+            if isinstance(deadline, AtWall) and deadline.ns > now.wall_ns and not order.ended:
+                dues.append(now.mono_ns + deadline.ns - now.wall_ns)
+        due = min((due for due in dues if due > now.mono_ns or due == order.retry_ns), default=None)
+        if due is not None and (order.armed_ns is None or due < order.armed_ns):
+            order.armed_ns = due
+            self._pushed += 1
+            heapq.heappush(self._heap, (due, self._pushed, order))
+
+    def _look(self, order: Tracked, now: Moment) -> LookUp:
+        order.look_due_ns, order.looking, order.look_asked = None, True, now
+        since = order.sent_wall_ns or order.ts_accepted or order.ts_last
+        return LookUp(order.key, order.ids, max(0, since - self._settle_ns))
+
+    def _ask_fills(self, order: Tracked, now: Moment) -> list[Action]:
+        order.fills_tries += 1
+        order.fills_due_ns = now.mono_ns + min(_FILL_WAIT_NS << min(order.fills_tries, 8), _FILL_CAP_NS)
+        since = order.sent_wall_ns or order.ts_accepted or order.ts_record
+        oldest = min((fill.ts_event for fill in order.waiting.values()), default=since)
+        actions: list[Action] = [FetchFills(max(0, min(since, oldest) - self._settle_ns))]
+        if order.fills_tries == FEE_TRIES and order.claimed_raw > order.filled_raw + order.waiting_raw:
+            lacking = order.claimed_raw - order.filled_raw - order.waiting_raw
+            actions.append(
+                Alarm("fills_missing", f"order {order.key}: fills of raw quantity {lacking} are missing")
+            )
+        return actions
+
+    def _refused_submit(self, order: Tracked, outcome: RefusedOutcome, now: Moment) -> list[Action]:
+        if order.told in UNTOLD and not order.known_at_venue and not order.repeated:
+            actions: list[Action] = [self._reject(order, _reason(outcome), now.wall_ns, outcome.post_only)]
+            return actions + self._advance(order, now)
+        # A refusal against evidence, or of a repetition: the first one may well have arrived.
+        self.counters.inc("orders.refused_against_evidence")
+        order.sending = Sending.UNKNOWN
+        return self._advance(order, now)
+
+    def _reject(self, order: Tracked, reason: str, ts_event: int, post_only: bool = False) -> Rejected:
+        action = reject(order, reason, ts_event, post_only)
+        order.look_due_ns = None
+        order.cancel = None
+        self._retire(order)
+        return action
+
+    def _not_found(self, order: Tracked, answer: NotFound, asked: Moment, now: Moment) -> list[Action]:
+        self.counters.inc("lookups.not_found")
+        actions: list[Action] = []
+        if answer.conclusive and not order.ended and order.ending is None:
+            actions += self._denied_existence(order, asked, now)
+        elif not order.ours and order.waiting and order.look_tries >= _LOOKS_BEFORE_OWN_WORDS:
+            self._from_own_words(order, next(iter(order.waiting.values())))
+        actions += self._advance(order, now)
+        if order.look_due_ns is not None and isinstance(answer.ask_again, AtWall):
+            order.look_due_ns = now.mono_ns + max(_SOON_NS, answer.ask_again.ns - now.wall_ns)
+            self._arm(order, now)
+        return actions
+
+    def _denied_existence(self, order: Tracked, asked: Moment, now: Moment) -> list[Action]:
+        """A conclusive not-found: proof of a refusal only when it was asked late enough to have seen the order."""
+        settled = asked.wall_ns - order.sent_wall_ns >= self._settle_ns
+        if not order.known_at_venue:
+            if order.ours and settled and order.sending in (Sending.RECEIVED, Sending.UNKNOWN):
+                self.counters.inc("orders.proven_absent")
+                return [self._reject(order, "NOT_FOUND_AT_VENUE: it never took effect", now.wall_ns)]
+            return []
+        if not order.ours and order.waiting and order.look_tries >= _LOOKS_BEFORE_OWN_WORDS:
+            self._from_own_words(order, next(iter(order.waiting.values())))
+            return []
+        order.denied_existence += 1
+        if settled and self._over(order.ids.ends, asked):
+            if order.denied_existence == 1:
+                return [FetchFills(max(0, order.sent_wall_ns - self._settle_ns))]
+            order.ending = Ending(
+                OrderStatus.EXPIRED, now.wall_ns, None, "expired in silence", confirmed=True
+            )
+            return []
+        if order.ours and "vanished" not in order.alarmed:
+            order.alarmed.add("vanished")
+            return [Alarm("order_vanished", f"the venue had order {order.key} and now denies it")]
+        return []
+
+    def _conclude(self, order: Tracked, asked: Moment, now: Moment) -> list[Action]:
+        """What an order that a look-up found open proves about commands sent long enough before the question."""
+        if order.ended or order.ending is not None or order.working is None:
+            return []
+        actions: list[Action] = []
+        cancel = order.cancel
+        waits = (Sending.RECEIVED, Sending.UNKNOWN)
+        if cancel is not None and cancel.sending in waits:
+            if asked.mono_ns - cancel.asked_mono_ns >= self._settle_ns:
+                cancel.sending = Sending.LOCAL
+                actions.append(SendCancel(order.key))
+                if cancel.tries == _CANCEL_TRIES_BEFORE_ALARM:
+                    actions.append(Alarm("cancel_ignored", f"order {order.key} stays open after its cancels"))
+        for modify in list(order.modifies):
+            if modify.sending in waits and asked.wall_ns - modify.asked_wall_ns >= self._settle_ns:
+                order.modifies.remove(modify)
+                text = "NOT_APPLIED: the venue has the order with other values"
+                done = matches(order, modify)
+                actions.append(
+                    updated(order, now.wall_ns) if done else ModifyRejected(order.key, text, now.wall_ns)
+                )
+        return actions
+
+    def _reverse(self, fill: FillRecord, trade_key: str, now: Moment) -> list[Action]:
+        """The venue took a fill back: void it where it was delivered, and keep it from being delivered else."""
+        if self.fills.standing(fill.trade_key, fill.ts_event) is not Standing.NEW:
+            self.counters.inc("fills.duplicates")
+            return []
+        order = self.resolve(fill.ids)
+        if order is None:
+            return [Alarm("void_without_order", f"fill {trade_key} of an unknown order was taken back")]
+        self.fills.applied(fill.trade_key, fill.ts_event)
+        order.voided.add(trade_key)
+        taken = order.fills.pop(trade_key, None)
+        if taken is None:
+            order.waiting.pop(trade_key, None)
+            return self._advance(order, now)
+        order.filled_raw -= taken.quantity.raw
+        order.notional_raw -= taken.quantity.raw * taken.price.raw
+        order.claimed_raw = max(0, order.claimed_raw - taken.quantity.raw)
+        self.counters.inc("fills.voided")
+        void = FillVoided(order.key, taken, "taken back by the venue", fill.ts_event)
+        return [void, *self._advance(order, now)]
+
+    def _from_own_words(self, order: Tracked, fill: FillRecord) -> None:
+        """An execution without an order of its own (liquidation, transfer) is one order, filled."""
+        if fill.side is None:
+            return
+        self.counters.inc("orders.from_fills")
+        order.instrument_id, order.side = fill.instrument_id, fill.side
+        order.order_type, order.time_in_force = OrderType.MARKET, TimeInForce.IOC
+        order.quantity = fill.quantity
+
+    def _over(self, deadline: Deadline | None, now: Moment) -> bool:
+        return deadline is not None and passed(deadline, now.wall_ns, self._tick)
+
+
+def _modify(order: Tracked, number: int) -> PendingModify | None:
+    return next((modify for modify in order.modifies if modify.number == number), None)
+
+
+def _reason(outcome: RefusedOutcome) -> str:
+    if outcome.text and outcome.text != outcome.code:
+        return f"{outcome.code}: {outcome.text}"
+    return outcome.code
+
+
+def _named(ids: WireIds) -> bool:
+    return bool(ids.client_order_id or ids.venue_order_id or ids.client_ref or ids.tx_hash)
+
+
+def _own_name(fill: FillRecord) -> WireIds:
+    """The order an execution without one gets: named after the execution, so that it is the same on replay."""
+    return WireIds(venue_order_id=f"{fill.kind.value}-{fill.trade_key}")
+
+
+def _deadlines(order: Tracked) -> list[Deadline]:
+    found = [order.ids.ends, order.ending.settles if order.ending is not None else None]
+    return [deadline for deadline in found if deadline is not None]
+
+
+def _newer(order: Tracked, record: OrderRecord) -> bool:
+    """True when the record is at least as new as the state; among equals no status goes back."""
+    if order.ended and record.status not in ENDED:
+        return False
+    if record.version is not None and order.version is not None and record.version != order.version:
+        return record.version > order.version
+    if (record.version is None or order.version is None) and record.ts_event != order.ts_record:
+        return record.ts_event > order.ts_record
+    if order.ending is not None and order.ending.settles is None:
+        return False
+    return _RANK.get(record.status or OrderStatus.SUBMITTED, 0) >= _RANK.get(
+        order.working or OrderStatus.SUBMITTED, 0
+    )

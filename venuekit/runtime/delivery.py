@@ -1,0 +1,218 @@
+"""What the tracker decided, carried out: reports and events to the sink, questions and cancels to their roads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from venuekit.core.order_state import (
+    ENDED,
+    Action,
+    Alarm,
+    CancelRejected,
+    FetchFills,
+    FillVoided,
+    LookUp,
+    ModifyRejected,
+    Moment,
+    Rejected,
+    Report,
+    SendCancel,
+    Updated,
+)
+from venuekit.core.reports import trade_id_of
+from venuekit.errors import VenuekitError
+from venuekit.runtime.journal import plain_ids
+
+if TYPE_CHECKING:
+    from nautilus_trader.model import Currency, InstrumentId, VenueOrderId
+
+    from venuekit.core.orders import OrderTracker
+    from venuekit.core.reconcile import PositionBook
+    from venuekit.core.reports import Reporter
+    from venuekit.core.symbols import Symbols
+    from venuekit.interfaces.model import Order
+    from venuekit.interfaces.telemetry import Counters
+    from venuekit.interfaces.time import Clock
+    from venuekit.runtime.journal import Journal
+    from venuekit.runtime.sink import ExecutionSink
+
+
+@frozen
+class Roads:
+    """Where questions and repeated cancels go."""
+
+    send_cancel: Callable[[str], None]
+    look_up: Callable[[LookUp], None]
+    fetch_fills: Callable[[int], None]
+
+
+class Delivery:
+    """Carries out the tracker's actions, in order; a fill is marked seen only after the sink took it."""
+
+    def __init__(
+        self,
+        *,
+        tracker: OrderTracker,
+        reporter: Reporter,
+        positions: PositionBook,
+        symbols: Symbols,
+        sink: ExecutionSink,
+        journal: Journal,
+        clock: Clock,
+        counters: Counters,
+        log: logging.Logger,
+        roads: Roads,
+    ) -> None:
+        self.orders: dict[str, Order] = {}
+        """The engine's order objects by key, for the events that need one."""
+        self._tracker = tracker
+        self._reporter = reporter
+        self._positions = positions
+        self._symbols = symbols
+        self._sink = sink
+        self._journal = journal
+        self._clock = clock
+        self._counters = counters
+        self._log = log
+        self._roads = roads
+
+    def now(self) -> Moment:
+        """This moment on both clocks."""
+        return Moment(self._clock.mono_ns(), self._clock.wall_ns())
+
+    def do(self, actions: Sequence[Action]) -> None:
+        """Every action is carried out, or counted and offered again."""
+        failed: list[Report] = []
+        for action in actions:
+            if isinstance(action, Report):
+                # What follows a report that was not taken would reach the engine out of order.
+                broken = any(report.state.key == action.state.key for report in failed)
+                if broken or not self._report(action):
+                    failed.append(action)
+            elif isinstance(action, LookUp):
+                self._roads.look_up(action)
+            elif isinstance(action, FetchFills):
+                self._roads.fetch_fills(action.since_wall_ns)
+            elif isinstance(action, SendCancel):
+                self._roads.send_cancel(action.key)
+            else:
+                self._event(action)
+        for report in reversed(failed):
+            self._tracker.undelivered(report, self.now())
+
+    def venue_order_id(self, key: str) -> VenueOrderId | None:
+        """The order's venue id as Nautilus has it, when one was told."""
+        tracked = self._tracker.get(key)
+        told = tracked.told_venue_id if tracked is not None else None
+        return self._reporter.venue_order_id(told) if told is not None else None
+
+    def fee_currency(self, instrument_id: InstrumentId) -> Currency:
+        """The currency of a fee that nobody states."""
+        symbol = self._symbols.by_id(instrument_id)
+        if symbol is None:
+            raise VenuekitError(f"{instrument_id} is not known")
+        instrument = symbol.instrument
+        settles: Currency | None = getattr(instrument, "settlement_currency", None)
+        return settles if settles is not None else instrument.quote_currency
+
+    # --- reports
+
+    def _report(self, report: Report) -> bool:
+        state, ts_init = report.state, self._clock.wall_ns()
+        try:
+            order = self._reporter.order(state, ts_init)
+            fills = [
+                self._reporter.fill(fill, state, self.fee_currency(fill.instrument_id), ts_init)
+                for fill in report.fills
+            ]
+            self._sink.report(order, fills)
+        except Exception:
+            # A fill must not be lost because its delivery failed once: counted, logged, offered again.
+            self._counters.inc("reports.undelivered")
+            self._log.exception("the report of order %s was not taken", state.key)
+            return False
+        self._tracker.delivered(report)
+        self._counters.inc("reports.orders")
+        self._counters.inc("reports.fills", len(report.fills))
+        for fill in report.fills:
+            self._positions.apply_fill(fill, fill.side or state.side)
+        self._remember(report)
+        return True
+
+    def _remember(self, report: Report) -> None:
+        state = report.state
+        tracked = self._tracker.get(state.key)
+        if tracked is None:
+            return
+        try:
+            for fill in report.fills:
+                self._journal.filled(state.client_order_id, fill.trade_key, fill.ts_event)
+            if tracked.ours and state.status in ENDED:
+                self._journal.closed(state.key, state.status.name, state.ts_last)
+            elif tracked.ours:
+                self._journal.observed(state.key, plain_ids(tracked.ids), state.status.name, state.ts_last)
+        except VenuekitError as error:
+            self._journal_failed(error)
+
+    def _journal_failed(self, error: VenuekitError) -> None:
+        # The event happened and cannot be taken back; a person must know that a restart would not remember it.
+        self._counters.inc("journal.failed")
+        self._log.error("the journal could not be written: %s", error)
+        self._sink.alarm("journal_failed", error.message)
+
+    # --- events
+
+    def _event(
+        self, action: Rejected | Updated | ModifyRejected | CancelRejected | FillVoided | Alarm
+    ) -> None:
+        if isinstance(action, Alarm):
+            self._counters.inc(f"alarms.{action.kind}")
+            self._log.warning("%s: %s", action.kind, action.text)
+            self._sink.alarm(action.kind, action.text)
+            return
+        if isinstance(action, Rejected):
+            self._close(action)
+        order = self.orders.get(action.key)
+        if order is None:
+            # An order of an earlier run or of somebody else: the engine has no object to put the event on.
+            self._counters.inc("events.without_order")
+            return
+        try:
+            self._emit(order, action)
+        except Exception:
+            # The engine refused an event: the order's state there is wrong until a report, so this must be seen.
+            self._counters.inc("events.undelivered")
+            self._log.exception("the event %s of order %s was not taken", type(action).__name__, action.key)
+
+    def _emit(
+        self, order: Order, action: Rejected | Updated | ModifyRejected | CancelRejected | FillVoided
+    ) -> None:
+        self._counters.inc(f"events.{type(action).__name__.lower()}")
+        if isinstance(action, Rejected):
+            self._sink.rejected(order, action.reason, action.ts_event, action.post_only)
+        elif isinstance(action, Updated):
+            self._sink.updated(
+                order,
+                self._reporter.venue_order_id(action.venue_order_id),
+                action.quantity,
+                action.price,
+                action.trigger_price,
+                action.ts_event,
+            )
+        elif isinstance(action, ModifyRejected):
+            self._sink.modify_rejected(order, self.venue_order_id(action.key), action.reason, action.ts_event)
+        elif isinstance(action, CancelRejected):
+            self._sink.cancel_rejected(order, self.venue_order_id(action.key), action.reason, action.ts_event)
+        else:
+            self._positions.apply_void(action.fill, action.fill.side or order.side)
+            self._sink.fill_voided(order, trade_id_of(action.fill.trade_key), action.reason, action.ts_event)
+
+    def _close(self, action: Rejected) -> None:
+        try:
+            self._journal.closed(action.key, "REJECTED", action.ts_event)
+        except VenuekitError as error:
+            self._journal_failed(error)

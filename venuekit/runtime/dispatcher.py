@@ -1,0 +1,359 @@
+"""Commands on their way: ordered lanes, permit before stamp, stamp before signature, journal before the wire.
+
+A command waits in the lanes of its orders, so that operations on one order keep their order. Where nonces are
+consecutive it also takes its key's lane, from the stamp until its bytes were handed over in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import define, field
+
+from venuekit.core.nonce import ConsecutiveNonces, UniqueMilliseconds
+from venuekit.errors import BadValue, NotReady, SendFailed, VenuekitError
+from venuekit.interfaces.manifest import NonceKind
+from venuekit.interfaces.orders import NonceFate, RefusedOutcome, Stamp
+from venuekit.interfaces.request import Evidence
+from venuekit.interfaces.time import passed
+from venuekit.runtime.tasks import TaskScope
+
+if TYPE_CHECKING:
+    from venuekit.interfaces.manifest import NonceRule
+    from venuekit.interfaces.orders import Draft, OrderCodec, Prepared, Verdict
+    from venuekit.interfaces.request import Reply, RequestPort
+    from venuekit.interfaces.telemetry import Counters
+    from venuekit.interfaces.time import Clock, Tick
+    from venuekit.runtime.signing import SigningRoom
+
+_STAMPS = 3
+"""How often a request is stamped anew when its signature aged before it could leave."""
+
+
+class CommandKind(Enum):
+    """What a request asks for."""
+
+    SUBMIT = "submit"
+    MODIFY = "modify"
+    CANCEL = "cancel"
+
+
+@define(eq=False)
+class Job:
+    """One request to be."""
+
+    kind: CommandKind
+    keys: tuple[str, ...]
+    """The orders it covers."""
+    draft: Draft
+    refresh: Callable[[], Draft | None]
+    """The same request with the ids known by now, asked right before the stamp; None: it is not needed any more."""
+    number: int = 0
+    """The number of the modify."""
+    sent: bool = False
+    """Its bytes may have left."""
+    again: bool = False
+    """It was stamped a second time after a refusal that proved that nothing happened."""
+    lanes: tuple[str, ...] = ()
+    blocked: int = 0
+    released: bool = False
+
+
+class PermitSource(Protocol):
+    """What is needed of the pacer."""
+
+    async def permit(self, op: str) -> None:
+        """Return when the operation may go on the wire."""
+        ...
+
+    def feedback(self, op: str, reply: Reply) -> None:
+        """Fold in what a reply says about limits."""
+        ...
+
+    def apply_height(self, height: int) -> None:
+        """A block of the venue was seen."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears of every step of a job, on the loop's thread. Every job ends in exactly one of the last three."""
+
+    def on_prepared(self, job: Job, prepared: Prepared, stamp: Stamp) -> None:
+        """It goes on the wire next; what is raised here keeps it from that."""
+        ...
+
+    def on_repeated(self, job: Job) -> None:
+        """The very same bytes go out once more."""
+        ...
+
+    def on_replied(self, job: Job, prepared: Prepared, verdict: Verdict) -> None:
+        """A reply came."""
+        ...
+
+    def on_failed(self, job: Job, evidence: Evidence, why: str) -> None:
+        """No reply came."""
+        ...
+
+    def on_dropped(self, job: Job) -> None:
+        """It was not needed any more when its turn came; nothing was sent."""
+        ...
+
+
+class _Dropped(Exception):
+    """The command lost its purpose while it waited."""
+
+
+@define
+class _KeyLane:
+    """One key whose nonces are consecutive."""
+
+    nonces: ConsecutiveNonces = field(factory=ConsecutiveNonces)
+    lock: asyncio.Lock = field(factory=asyncio.Lock)
+    settled: asyncio.Event = field(factory=asyncio.Event)
+
+
+class Dispatcher:
+    """Takes jobs without waiting and tells its listener what became of each."""
+
+    def __init__(
+        self,
+        *,
+        codec: OrderCodec,
+        ports: Mapping[str, RequestPort],
+        pacer: PermitSource,
+        signing: SigningRoom,
+        nonces: NonceRule,
+        clock: Clock,
+        counters: Counters,
+        log: logging.Logger,
+        listener: Listener,
+        on_token_refused: Callable[[], None],
+    ) -> None:
+        self._codec = codec
+        self._ports = ports
+        self._pacer = pacer
+        self._signing = signing
+        self._rule = nonces
+        self._clock = clock
+        self._counters = counters
+        self._log = log
+        self._listener = listener
+        self._on_token_refused = on_token_refused
+        self._lanes: dict[str, deque[Job]] = {}
+        self._keys: dict[str, _KeyLane] = {}
+        self._unique: dict[str, UniqueMilliseconds] = {}
+        self._scope = TaskScope("dispatch", counters, log)
+        self._closed = False
+        self.tick: Tick | None = None
+        """The venue's newest block, for stamps."""
+
+    def depth(self) -> int:
+        """Jobs that wait or run in a lane."""
+        return len({id(job) for lane in self._lanes.values() for job in lane})
+
+    def put(self, job: Job) -> None:
+        """The job is in its lanes and starts when it is first in all of them."""
+        if self._closed:
+            self._listener.on_failed(job, Evidence.NOT_SENT, "NOT_SENT: the client is stopping")
+            return
+        names = dict.fromkeys(f"order:{key}" for key in job.keys)
+        if self._rule.kind is not NonceKind.CONSECUTIVE:
+            names[f"lane:{job.draft.lane}"] = None
+        job.lanes = tuple(names)
+        for name in job.lanes:
+            lane = self._lanes.setdefault(name, deque())
+            lane.append(job)
+            job.blocked += lane[0] is not job
+        if job.blocked == 0:
+            self._start(job)
+
+    async def close(self) -> None:
+        """Nothing runs; what had not left is answered as not sent."""
+        self._closed = True
+        waiting = {id(job): job for lane in self._lanes.values() for job in lane if job.blocked}
+        await self._scope.close()
+        for job in waiting.values():
+            self._listener.on_failed(job, Evidence.NOT_SENT, "NOT_SENT: the client is stopping")
+        self._lanes.clear()
+
+    # --- lanes
+
+    def _start(self, job: Job) -> None:
+        self._scope.start(f"{job.kind.value}.{job.keys[0] if job.keys else job.draft.op}", self._run(job))
+
+    def _release(self, job: Job) -> None:
+        """The next one of each lane may go."""
+        if job.released:
+            return
+        job.released = True
+        for name in job.lanes:
+            lane = self._lanes.get(name)
+            if lane is None or lane[0] is not job:
+                continue
+            lane.popleft()
+            if not lane:
+                del self._lanes[name]
+                continue
+            lane[0].blocked -= 1
+            if lane[0].blocked == 0 and not self._closed:
+                self._start(lane[0])
+
+    async def _run(self, job: Job) -> None:
+        try:
+            await self._perform(job)
+        except _Dropped:
+            self._counters.inc("commands.dropped")
+            self._listener.on_dropped(job)
+        except asyncio.CancelledError:
+            if not job.sent:
+                self._listener.on_failed(job, Evidence.NOT_SENT, "NOT_SENT: the client is stopping")
+            raise
+        except Exception as error:
+            # Whatever broke, the order must not vanish: not sent is a proven end, sent is looked up.
+            evidence = Evidence.MAYBE_SENT if job.sent else Evidence.NOT_SENT
+            if not isinstance(error, VenuekitError):
+                self._counters.inc("commands.broken")
+                self._log.exception("command %s of %s broke", job.kind.value, job.keys)
+            self._listener.on_failed(job, evidence, f"{evidence.name}: {error}")
+        finally:
+            self._release(job)
+
+    async def _perform(self, job: Job) -> None:
+        """Permit, stamp, sign, journal, send; a refusal that proves that nothing happened allows a second stamp."""
+        while True:
+            await self._pacer.permit(job.draft.op)
+            key = self._key_lane(job)
+            if key is None:
+                verdict, prepared = await self._send(job, None)
+            else:
+                await key.lock.acquire()
+                verdict, prepared = await self._send(job, key)
+            whole = verdict.whole
+            once_more = isinstance(whole, RefusedOutcome) and not verdict.by_order and not job.again
+            if once_more and isinstance(whole, RefusedOutcome) and (whole.rejects_token or whole.nonce_stale):
+                self._counters.inc("commands.stamped_again")
+                job.again = True
+                job.sent = False
+                if whole.rejects_token:
+                    self._on_token_refused()
+                continue
+            self._listener.on_replied(job, prepared, verdict)
+            return
+
+    async def _send(self, job: Job, key: _KeyLane | None) -> tuple[Verdict, Prepared]:
+        """The verdict of one attempt. The key's lane is held until the bytes were handed over in order."""
+        stamp: Stamp | None = None
+        fate = NonceFate.FREE
+        unlock = _Once(key.lock.release if key is not None else lambda: None)
+
+        def handed_over() -> None:
+            unlock()
+            self._release(job)
+
+        try:
+            prepared, stamp = await self._prepare(job, key)
+            self._listener.on_prepared(job, prepared, stamp)
+            job.sent, fate = True, NonceFate.UNCERTAIN
+            reply = await self._exchange(job, prepared, handed_over)
+            self._pacer.feedback(prepared.request.op, reply)
+            verdict = self._codec.verdict(prepared, reply)
+            fate = verdict.nonce
+            return verdict, prepared
+        except SendFailed as error:
+            if error.evidence is Evidence.NOT_SENT:
+                job.sent, fate = False, NonceFate.FREE
+            raise
+        finally:
+            if key is not None and stamp is not None and stamp.nonce is not None:
+                key.nonces.settle(stamp.nonce, fate)
+                key.settled.set()
+            unlock()
+
+    async def _exchange(self, job: Job, prepared: Prepared, handed_over: Callable[[], None]) -> Reply:
+        """The reply; where the venue recognises the very same bytes, they may leave twice."""
+        port = self._ports[job.draft.port]
+        try:
+            return await port.send(prepared.request, on_sent=handed_over)
+        except SendFailed as error:
+            if error.evidence is not Evidence.MAYBE_SENT or not prepared.same_bytes_safe:
+                raise
+            self._counters.inc("commands.same_bytes")
+            self._listener.on_repeated(job)
+        await self._pacer.permit(job.draft.op)
+        try:
+            return await port.send(prepared.request, on_sent=handed_over)
+        except SendFailed as error:
+            raise SendFailed(error.message, evidence=Evidence.MAYBE_SENT) from error
+
+    # --- stamp and signature
+
+    async def _prepare(self, job: Job, key: _KeyLane | None) -> tuple[Prepared, Stamp]:
+        for _ in range(_STAMPS):
+            draft = job.refresh()
+            if draft is None:
+                raise _Dropped
+            job.draft = draft
+            stamp = await self._stamp(draft.lane, key)
+            try:
+                request = self._codec.to_sign(draft, stamp)
+                signed = await self._signing.sign(request) if request is not None else None
+                prepared = self._codec.encode(draft, stamp, signed)
+                if draft.port not in self._ports:
+                    raise BadValue(f"the venue drafts for port {draft.port!r} and has none of that name")
+            except BaseException:
+                self._give_back(key, stamp)
+                raise
+            limit = prepared.sign_again_after
+            if limit is None or not passed(limit, self._clock.wall_ns(), self.tick):
+                return prepared, stamp
+            self._counters.inc("commands.signature_aged")
+            self._give_back(key, stamp)
+        raise NotReady(f"the signature aged {_STAMPS} times before the request could leave")
+
+    async def _stamp(self, lane: str, key: _KeyLane | None) -> Stamp:
+        nonce: int | None = None
+        if key is not None:
+            while (nonce := key.nonces.reserve()) is None:
+                await self._resync(lane, key)
+        elif self._rule.kind is NonceKind.UNIQUE_MS:
+            unique = self._unique.setdefault(lane, UniqueMilliseconds(self._rule.window_ms))
+            while (nonce := unique.draw(self._clock.wall_ns())) is None:
+                await self._clock.sleep_until(self._clock.mono_ns() + 1_000_000)
+        return Stamp(self._clock.wall_ns(), nonce, self.tick)
+
+    async def _resync(self, lane: str, key: _KeyLane) -> None:
+        """The next nonce is known again: nothing of this key is in flight, and the venue was asked."""
+        while not key.nonces.may_resync:
+            key.settled.clear()
+            await key.settled.wait()
+        self._counters.inc("nonces.resync")
+        key.nonces.apply_resync(await self._codec.next_nonce(lane))
+
+    def _give_back(self, key: _KeyLane | None, stamp: Stamp) -> None:
+        if key is not None and stamp.nonce is not None:
+            key.nonces.settle(stamp.nonce, NonceFate.FREE)
+            key.settled.set()
+
+    def _key_lane(self, job: Job) -> _KeyLane | None:
+        if self._rule.kind is not NonceKind.CONSECUTIVE:
+            return None
+        return self._keys.setdefault(job.draft.lane, _KeyLane())
+
+
+class _Once:
+    """Calls a function the first time only."""
+
+    __slots__ = ("_fn",)
+
+    def __init__(self, fn: Callable[[], None]) -> None:
+        self._fn: Callable[[], None] | None = fn
+
+    def __call__(self) -> None:
+        fn, self._fn = self._fn, None
+        if fn is not None:
+            fn()
