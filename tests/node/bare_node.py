@@ -503,10 +503,10 @@ def make_node(
     """A silent node that stops without delay."""
     node_options.setdefault("timeout_connection_secs", 3.0)
     node_options.setdefault("delay_post_stop_secs", 0.0)
+    node_options.setdefault("logging", LoggerConfig(stdout_level=LogLevel.OFF, bypass_logging=True))
     config = LiveNodeConfig(
         environment=Environment.LIVE,
         trader_id=TraderId("T-001"),
-        logging=LoggerConfig(stdout_level=LogLevel.OFF, bypass_logging=True),
         exec_engine=engine,
         data_clients=data_configs,
         exec_clients=exec_configs,

@@ -46,7 +46,7 @@ def _foreign_thread(kind: str) -> None:
 
 
 def main(mode: str) -> None:
-    """Modes: `run` (blocking), `async`, `handler` (async, own SIGTERM handler), `thread-report`, `thread-event`."""
+    """Modes: `run` (blocking), `async`, `handler` (own SIGTERM handler), `thread-report`, `thread-event`."""
     if mode.startswith("thread-"):
         return _foreign_thread(mode.removeprefix("thread-"))
 

@@ -7,17 +7,17 @@ while the fate of an order was still unknown (the journal has it, and the next s
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import re
 import signal
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_type_hints
 
 from attrs import define, field, frozen
 from nautilus_trader.common import Environment, LoggerConfig
 from nautilus_trader.config import LiveExecutionEngineConfig, LiveNodeConfig
 from nautilus_trader.live import LiveNode, SubmissionRecoveryPolicy
+from nautilus_trader.live.config import resolve_path
 from nautilus_trader.model import TraderId
 from nautilus_trader.trading import ImportableStrategyConfig, Strategy
 
@@ -167,8 +167,12 @@ def build_node(
         data_factories=dict(sections.data_factories),
         exec_factories=dict(sections.exec_factories),
     )
-    for index, section in enumerate(config.strategies):
-        _add_strategy(node, section, f"strategies[{index}]")
+    try:
+        for index, section in enumerate(config.strategies):
+            _add_strategy(node, section, f"strategies[{index}]")
+    except ConfigError:
+        node.dispose()
+        raise
     return node
 
 
@@ -285,20 +289,32 @@ def run_node(config: NodeConfig, *, on_built: Callable[[VenueNode], None] | None
 
 
 def _add_strategy(node: LiveNode, section: StrategySection, path: str) -> None:
-    """Nautilus's own decoding where a config class is named, else the fields as keywords of the class."""
-    if section.config_path is not None:
-        node.add_strategy_from_config(
-            ImportableStrategyConfig(section.path, section.config_path, dict(section.config))
-        )
-        return
-    module, _, name = section.path.partition(":")
+    """The fields go to the config class that is named, or that `__init__` takes; Nautilus checks no types."""
     try:
-        made = getattr(importlib.import_module(module), name)(**section.config)
-    except (ImportError, AttributeError, TypeError) as error:
-        raise ConfigError(f"{section.path} cannot be made: {error}", path=path) from error
-    if not isinstance(made, Strategy):
-        raise ConfigError(f"{section.path} is no Strategy", path=f"{path}.path")
-    node.add_strategy(made)
+        cls = resolve_path(section.path)
+        if not isinstance(cls, type) or not issubclass(cls, Strategy):
+            raise TypeError("it is no Strategy")
+        config_path = section.config_path or _config_path(cls)
+        if config_path is None and not section.config:
+            node.add_strategy(cls())
+        elif config_path is None:
+            raise TypeError("its __init__ takes no annotated config, so its fields have no place")
+        else:
+            node.add_strategy_from_config(
+                ImportableStrategyConfig(section.path, config_path, dict(section.config))
+            )
+    except Exception as error:
+        # Foreign code and Nautilus's decoder raise what they like; the user needs the place in the file.
+        hint = "check the class and its config; config_path names the class of the config."
+        raise ConfigError(
+            f"{section.path} cannot be made: {_one_line(error)}", path=path, hint=hint
+        ) from error
+
+
+def _config_path(strategy: type[Strategy]) -> str | None:
+    """`module:Class` of the config that the strategy's `__init__` is annotated with, or None."""
+    found = get_type_hints(strategy.__init__).get("config")
+    return f"{found.__module__}:{found.__qualname__}" if isinstance(found, type) else None
 
 
 def _trader_id(text: str) -> TraderId:
