@@ -1,4 +1,4 @@
-"""A simulator under virtual time, without sockets; every REST answer is held against the published API."""
+"""A simulator under virtual time, without sockets; every answer is held against the published documents."""
 
 from __future__ import annotations
 
@@ -33,27 +33,32 @@ def openapi() -> dict:
     return json.loads((DATA / "specs/openapi-prod.json").read_text())
 
 
-def closed(schema: dict) -> dict:
+@cache
+def asyncapi() -> dict:
+    return json.loads((DATA / "specs/asyncapi-2.6.0.json").read_text())
+
+
+def closed(schema: dict, document: dict) -> dict:
     """The schema with references and allOf merged, and every object closed to undocumented fields."""
     schema = copy.deepcopy(schema)
     while "$ref" in schema:
-        schema = copy.deepcopy(openapi()["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]])
+        schema = copy.deepcopy(document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]])
     for part in schema.pop("allOf", []):
-        merged = closed(part)
+        merged = closed(part, document)
         properties = {**schema.get("properties", {}), **merged.get("properties", {})}
         schema = {**merged, **schema}
         if properties:
             schema["properties"] = properties
     if "properties" in schema:
-        schema["properties"] = {name: closed(one) for name, one in schema["properties"].items()}
+        schema["properties"] = {name: closed(one, document) for name, one in schema["properties"].items()}
         # Live answers carry null in these three (public recordings), where the document says text or object.
         for name in {"next", "prev", "data"} & set(schema["properties"]):
             schema["properties"][name] = {"anyOf": [schema["properties"][name], {"type": "null"}]}
         schema.setdefault("additionalProperties", False)
     if isinstance(schema.get("additionalProperties"), dict):
-        schema["additionalProperties"] = closed(schema["additionalProperties"])
+        schema["additionalProperties"] = closed(schema["additionalProperties"], document)
     if "items" in schema:
-        schema["items"] = closed(schema["items"])
+        schema["items"] = closed(schema["items"], document)
     schema.pop("example", None)
     return schema
 
@@ -75,7 +80,37 @@ def validator(method: str, template: str, status: str) -> object | None:
         if content is None:
             return None
         schema = content["application/json"]["schema"]
-    return jsonschema_rs.validator_for(closed(schema))
+    return jsonschema_rs.validator_for(closed(schema, openapi()))
+
+
+CHANNELS = {
+    "account": "/account",
+    "balance_events": "/balance_events",
+    "bbo": "/bbo.{market_symbol}",
+    "fills": "/fills.{market_symbol}",
+    "funding_data": "/funding_data.{market_symbol}",
+    "funding_payments": "/funding_payments.{market_symbol}",
+    "markets": "/markets[.{market_symbol}]",
+    "markets_summary": "/markets_summary[.{market_symbol}]",
+    "order_book": "/order_book.{market_symbol}.{feed_type}@15@{refresh_rate}[@{price_tick}]",
+    "orders": "/orders.{market_symbol}",
+    "positions": "/positions",
+    "tradebusts": "/tradebusts",
+    "trades": "/trades.{market_symbol}",
+}
+
+
+@cache
+def channel_validator(kind: str) -> object:
+    payload = asyncapi()["channels"][CHANNELS[kind]]["subscribe"]["message"]["payload"]
+    return jsonschema_rs.validator_for(closed(payload, asyncapi()))
+
+
+def hold_against_asyncapi(label: str, frame: str) -> None:
+    message = json.loads(frame)
+    assert set(message) == {"jsonrpc", "method", "params"}
+    assert (message["method"], message["params"]["channel"]) == ("subscription", label)
+    channel_validator(label.split(".", 1)[0]).validate(message["params"]["data"])
 
 
 def template_of(path: str) -> str:
@@ -124,6 +159,8 @@ class FakeConnection:
 
     def send(self, frame: bytes | str, label: str = "") -> None:
         if self.open:
+            if isinstance(frame, str) and not label.startswith("reply:"):
+                hold_against_asyncapi(label, frame)
             self.sent.append((frame, label))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
