@@ -54,7 +54,6 @@ class SocketConnection:
         self._open = False
         self._closing = False
         self._ended: tuple[CloseKind, int] | None = None
-        self._last_ready_ns = 0
         self._ping_timer: Cancel | None = None
         self._late: set[Cancel] = set()
 
@@ -81,14 +80,13 @@ class SocketConnection:
             self._send_late(frame, label, now_ns + decision.reply_delay_ns)
             return
         # A delayed frame holds those behind it back: latency never reorders a stream.
-        self._last_ready_ns = max(self._last_ready_ns, now_ns + decision.delay_ns)
         for _ in range(decision.copies):
-            self._put(_Outgoing(frame, label, self._last_ready_ns, decision.keep_bytes))
+            self._put(_Outgoing(frame, label, now_ns + decision.delay_ns, decision.keep_bytes))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """A close frame follows what is queued."""
         if self._open:
-            self._put(_Outgoing(code=code, reason=reason, ready_ns=self._last_ready_ns))
+            self._put(_Outgoing(code=code, reason=reason))
 
     def reset(self) -> None:
         """The connection is torn down without a close frame; what was queued is lost."""

@@ -60,6 +60,8 @@ def test_equal_seeds_give_equal_ledgers_and_others_do_not():
     assert first.digest() == second.digest()
     assert first.digest(times=True) == second.digest(times=True)
     assert first.digest() != other.digest()
+    # Also when no user did anything.
+    assert session(7, "watch", 3)[1].digest() != session(8, "watch", 3)[1].digest()
 
 
 def test_other_inputs_give_another_ledger():
@@ -67,10 +69,11 @@ def test_other_inputs_give_another_ledger():
 
 
 def test_what_a_user_does_never_bends_the_price_path():
-    def path(script: str):
-        return [one.mark for one in session(3, script, 5)[2] if isinstance(one, PriceMoved)]
+    def path(script: str, seed: int = 3):
+        return [one.mark for one in session(seed, script, 5)[2] if isinstance(one, PriceMoved)]
 
     assert path("quote") == path("watch")
+    assert path("watch", 4) != path("watch")
     assert len(set(path("watch"))) > 20
 
 

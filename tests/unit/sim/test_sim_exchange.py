@@ -149,7 +149,8 @@ def test_small_orders_bands_and_open_order_limit(make_desk):
 def test_reduce_only_needs_a_position_and_never_exceeds_it(desk):
     assert desk.order("a", "SELL", "1", "105", reduce_only=True).reason is Reason.REDUCE_ONLY
     desk.exchange.set_position("a", SYMBOL, Decimal(3))
-    assert desk.order("a", "SELL", "3.01", "105", reduce_only=True).reason is Reason.REDUCE_ONLY
+    too_big = desk.order("a", "SELL", "3.01", "105", reduce_only=True)
+    assert (too_big.status, too_big.reason) == (OrderStatus.REFUSED, Reason.REDUCE_ONLY)
     assert desk.order("a", "BUY", "1", "95", reduce_only=True).reason is Reason.REDUCE_ONLY
     big = desk.order("a", "SELL", "2", "105", reduce_only=True)
     small = desk.order("a", "SELL", "1", "104", reduce_only=True)
@@ -162,6 +163,36 @@ def test_reduce_only_needs_a_position_and_never_exceeds_it(desk):
     # 1 is left: the better priced one keeps its room.
     assert desk.now(small).reason is Reason.REDUCE_ONLY
     assert desk.now(better).status is OrderStatus.OPEN
+
+
+def test_a_passive_fill_takes_the_room_of_a_reduce_only_order(desk):
+    desk.exchange.set_position("a", SYMBOL, Decimal(3))
+    desk.order("a", "SELL", "2", "100")
+    reducing = desk.order("a", "SELL", "2", "105", reduce_only=True)
+    desk.order("b", "BUY", "1", "100")
+    assert desk.now(reducing).status is OrderStatus.OPEN
+    desk.order("b", "BUY", "1", "100")
+    assert desk.now(reducing).reason is Reason.REDUCE_ONLY
+
+
+def test_orders_that_close_a_position_need_no_margin(desk):
+    desk.exchange.set_position("a", SYMBOL, Decimal(50))
+    assert desk.exchange.margin("a").initial == Decimal(500)
+    desk.order("a", "SELL", "50", "105")
+    assert desk.exchange.margin("a").initial == Decimal(500)
+    desk.order("a", "SELL", "60", "105")
+    # Filled, 110 would be sold against 50 held: 60 short x 100 / 10.
+    assert desk.exchange.margin("a").initial == Decimal(600)
+
+
+def test_what_funding_rounds_away_is_not_lost(desk):
+    for account, size in (("a", -3), ("b", 1), ("c", 2)):
+        desk.exchange.set_position(account, SYMBOL, Decimal(size))
+    # Half a unit of the eighth decimal for each unit held: 1.5 rounds to 2, 0.5 to 0 (half to even), 1 stays.
+    desk.exchange.pay_funding(SYMBOL, Decimal("0.00000000005"))
+    received = {one.account: one.amount for one in desk.of(FundingPaid)}
+    assert received == {"a": Decimal("2E-8"), "b": Decimal(0), "c": Decimal("-1E-8")}
+    assert desk.exchange.imbalance() == 0
 
 
 def test_modes_and_halt(desk):
@@ -244,15 +275,15 @@ def test_funding_is_paid_by_longs_to_shorts(desk):
 
 
 def test_transfer_sets_a_position_and_liquidation_ends_it(desk):
-    desk.exchange.fund_account("thin", Decimal(110))
+    desk.exchange.fund_account("thin", Decimal("111.5"))
     desk.exchange.set_position("thin", SYMBOL, Decimal(10))
     [fill] = desk.exchange.fills("thin")
     assert (fill.kind, fill.fee, fill.liquidity) == (FillKind.TRANSFER, 0, Liquidity.NONE)
     order = desk.order("thin", "SELL", "1", "105", reduce_only=True)
-    # Equity 110 - 10 x 5.5 = 55; maintenance 10 x 94.5 / 10 / 2 = 47.25: still alive.
+    # Equity 111.5 - 10 x 5.5 = 56.5; maintenance 10 x 94.5 / 10 / 2 = 47.25: still alive.
     desk.exchange.set_price(SYMBOL, Decimal("94.5"))
     assert desk.exchange.position("thin", SYMBOL).quantity == 10
-    # Equity 110 - 10 x 6.5 = 45; maintenance 46.75: over.
+    # Equity 111.5 - 10 x 6.5 = 46.5; maintenance 46.75: over.
     desk.exchange.set_price(SYMBOL, Decimal("93.5"))
     assert desk.exchange.position("thin", SYMBOL).quantity == 0
     assert desk.exchange.fills("thin")[-1].kind is FillKind.LIQUIDATION

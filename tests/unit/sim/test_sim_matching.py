@@ -130,6 +130,8 @@ def test_book_sequence_moves_by_one_and_deltas_rebuild_the_book(desk):
         rebuilt["bids"].update(change.bids)
         rebuilt["asks"].update(change.asks)
     view = desk.exchange.book(SYMBOL)
+    # 2 at 100 are gone, and 0.5 of the 1 at 100.5.
+    assert (view.bids, view.asks) == ((), ((Decimal("100.5"), Decimal("0.5")),))
     assert {price: size for price, size in rebuilt["asks"].items() if size} == dict(view.asks)
     assert {price: size for price, size in rebuilt["bids"].items() if size} == dict(view.bids)
     assert view.seq == changes[-1].seq
@@ -166,10 +168,13 @@ def test_listener_that_acts_is_told_in_order(desk):
         told.append(event)
 
     desk.exchange.listen(answer)
+    later_listener, before = [], len(desk.events)
+    desk.exchange.listen(later_listener.append)
     desk.order("b", "BUY", "1", "100")
     seqs = [one.seq for one in told if isinstance(one, BookChanged)]
     assert seqs == sorted(seqs)
     assert len(seqs) == 2
+    assert later_listener == desk.events[before:]
 
 
 def test_modify_down_keeps_the_place_and_everything_else_loses_it(desk):

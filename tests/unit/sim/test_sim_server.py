@@ -408,7 +408,7 @@ def test_f18_f19_answer_without_acting_and_f20_acts_then_waits():
             (500, None, None, ""),
         ]
         assert rig.echo.handled == []
-        rig.fault(kind="F20", trigger={"nth": 1}, delay_ms=5_000)
+        rig.fault(kind="F20", trigger={"nth": 1}, delay_ms=60_000)
         with pytest.raises(asyncio.TimeoutError):
             await rig.http.get(rig.server.http_url + "/v1/x", timeout=aiohttp.ClientTimeout(total=0.1))
         assert rig.echo.handled == ["GET /v1/x"]
