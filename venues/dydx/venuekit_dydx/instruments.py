@@ -72,7 +72,8 @@ def parse_market(market: Market, ts_ns: int) -> CryptoPerpetual:
         instrument_id=InstrumentId.from_str(f"{market.ticker}-PERP.DYDX"),
         raw_symbol=Symbol(market.ticker),
         base_currency=Currency.from_str(base),
-        quote_currency=Currency.from_str("USD"),
+        # Quoted in USD, booked in USDC: Nautilus takes costs and profits in the quote currency.
+        quote_currency=Currency.from_str("USDC"),
         settlement_currency=Currency.from_str("USDC"),
         is_inverse=False,
         price_precision=tick.precision,

@@ -56,7 +56,7 @@ def test_captured_market():
     assert eth.id == InstrumentId.from_str("ETH-USD-PERP.LIGHTER")
     assert (eth.price_increment, eth.size_increment) == (Price.from_str("0.01"), Quantity.from_str("0.0001"))
     assert eth.min_quantity == Quantity.from_str("0.0050")
-    assert eth.min_notional == Money.from_str("10.00 USD")
+    assert eth.min_notional == Money.from_str("10.00 USDC")
     assert (eth.margin_init, eth.margin_maint) == (Decimal("0.05"), Decimal("0.012"))
     assert context.symbols.by_raw("0").instrument_id == eth.id
     assert context.ports["rest"].seen[0].path == "/api/v1/orderBookDetails"

@@ -86,7 +86,8 @@ def parse_detail(detail: Detail, ts_ns: int) -> CryptoPerpetual:
         instrument_id=InstrumentId.from_str(f"{detail.symbol}-USD-PERP.LIGHTER"),
         raw_symbol=Symbol(str(detail.market_id)),
         base_currency=Currency.from_str(detail.symbol),
-        quote_currency=Currency.from_str("USD"),
+        # Quoted in USD, booked in USDC: Nautilus takes costs and profits in the quote currency.
+        quote_currency=Currency.from_str("USDC"),
         settlement_currency=Currency.from_str("USDC"),
         is_inverse=False,
         price_precision=tick.precision,
@@ -94,7 +95,7 @@ def parse_detail(detail: Detail, ts_ns: int) -> CryptoPerpetual:
         price_increment=Price.from_str(tick.text),
         size_increment=Quantity.from_str(step.text),
         min_quantity=Quantity.from_str(detail.min_base_amount),
-        min_notional=Money.from_str(f"{Decimal(detail.min_quote_amount):.2f} USD"),
+        min_notional=Money.from_str(f"{Decimal(detail.min_quote_amount):.2f} USDC"),
         margin_init=Decimal(detail.default_initial_margin_fraction) / FRACTION,
         margin_maint=Decimal(detail.maintenance_margin_fraction) / FRACTION,
         ts_event=ts_ns,

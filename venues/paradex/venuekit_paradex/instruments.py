@@ -62,7 +62,9 @@ def parse_instrument(row: MarketRow, venue: str, ts_ns: int) -> CryptoPerpetual:
         instrument_id=InstrumentId(Symbol(row.symbol), Venue(venue)),
         raw_symbol=Symbol(row.symbol),
         base_currency=currency_of(row.base_currency),
-        quote_currency=currency_of(row.quote_currency),
+        # Prices are quoted in USD and every cost, margin and profit is USDC. Nautilus books these in the quote
+        # currency of a linear contract, and its risk engine would look for free USD that no account holds.
+        quote_currency=currency_of(row.settlement_currency),
         settlement_currency=currency_of(row.settlement_currency),
         is_inverse=False,
         price_precision=price_precision,
