@@ -35,11 +35,11 @@ def _perpetual(base: str, tick: str, lot: str, price: str, largest: str, limit: 
 
 MARKETS = (
     _perpetual("BTC", "0.1", "0.00001", "83477.2", "100", "500"),
-    _perpetual("ETH", "0.01", "0.0001", "3021.55", "1000", "5000"),
+    _perpetual("ETH", "0.01", "0.001", "3021.55", "1000", "5000"),
 )
 
-_LEVEL_LOTS = {"BTC-USD-PERP": 5_000, "ETH-USD-PERP": 15_000}
-_TAKER_LOTS = {"BTC-USD-PERP": 500, "ETH-USD-PERP": 1_500}
+_LEVEL_LOTS = {"BTC-USD-PERP": 5_000, "ETH-USD-PERP": 1_500}
+_TAKER_LOTS = {"BTC-USD-PERP": 500, "ETH-USD-PERP": 150}
 
 
 def plan(symbol: str, settings: Settings) -> LiquidityPlan:
