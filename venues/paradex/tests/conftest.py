@@ -74,7 +74,7 @@ def market(
     """A market row with the steps of the captured production books."""
     return {
         "symbol": symbol,
-        "base_currency": symbol.partition("-")[0],
+        "base_currency": str(symbol).partition("-")[0],
         "quote_currency": "USD",
         "settlement_currency": "USDC",
         "order_size_increment": lot,

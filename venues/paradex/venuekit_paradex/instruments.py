@@ -79,6 +79,7 @@ def parse_instrument(row: MarketRow, venue: str, ts_ns: int) -> CryptoPerpetual:
         margin_init=initial,
         margin_maint=maintenance,
         info={
+            "quote_currency": row.quote_currency,
             "min_notional": str(row.min_notional or ""),
             "position_limit": str(row.position_limit or ""),
             "price_bands_width": str(row.price_bands_width or ""),
