@@ -14,7 +14,8 @@ from venuekit.nautilus.node import VenueNode, run_until_signalled
 
 
 def _say(word: str) -> None:
-    print(word, flush=True)
+    # Nautilus writes its log to the same stream from a thread of its own: the mark survives a shared line.
+    print(f"<{word}>", flush=True)
 
 
 async def _hang(_service: Any) -> None:
