@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 from nautilus_trader.model import (
@@ -19,7 +20,7 @@ from nautilus_trader.model import (
     RecordFlag,
 )
 
-from venuekit.core.numbers import Memo, price_of, quantity_memo
+from venuekit.core.numbers import Memo, price_of, quantity_of
 from venuekit.errors import DecodeError
 from venuekit.interfaces.manifest import BookRule, Chain
 from venuekit.interfaces.stream import BookUpdate
@@ -28,6 +29,7 @@ _LAST = RecordFlag.F_LAST.value
 _SNAPSHOT = RecordFlag.F_SNAPSHOT.value
 _BUY, _SELL = OrderSide.BUY, OrderSide.SELL
 _ADD, _UPDATE, _DELETE = BookAction.ADD, BookAction.UPDATE, BookAction.DELETE
+_PLUS_ONE = Chain.PLUS_ONE
 DEPTH = 10
 
 
@@ -60,46 +62,55 @@ class Book:
         self.last: int | None = None
         """The venue's sequence of the last applied frame."""
         self.mirror: OrderBook | None = None
-        self._rule = rule
         self._chain = rule.chain
         self._may_cross = rule.may_cross
         self._price_precision = price_precision
         self._size_precision = size_precision
-        self._prices: Memo[Price] = Memo(_positive_price, -8, price_precision)
-        self._sizes: Memo[Quantity] = quantity_memo(-8, size_precision)
+        self._scale(-8)
         self._nothing = BookOrder(None, Price.zero(price_precision), Quantity.zero(size_precision), 0)
+        self._next: int | None = None
         self._previous: BookUpdate | None = None
         self._top: tuple[object, ...] | None = None
 
     def apply(self, update: BookUpdate) -> OrderBookDeltas | Held:
         """The deltas to publish, or why there are none; the sequence moves only when nothing was wrong."""
-        if not update.snapshot:
-            if not self.whole:
-                return Held.EARLY
-            held = self._follows(update)
-            if held is not None:
-                return held
-        if update.exponent != self._prices.exponent:
-            self._prices = Memo(_positive_price, update.exponent, self._price_precision)
-            self._sizes = quantity_memo(update.exponent, self._size_precision)
+        if update.exponent != self._exponent:
+            self._scale(update.exponent)
+        deltas: OrderBookDeltas | None
         try:
-            deltas = self._snapshot(update) if update.snapshot else self._deltas(update)
+            if update.snapshot:
+                deltas = self._snapshot(update)
+            elif not self.whole:
+                return Held.EARLY
+            elif self._chain is _PLUS_ONE and update.first == update.last == self._next:
+                # The usual frame, without a call.
+                deltas = self._deltas(update)
+            elif (held := self._held(update)) is not None:
+                return held
+            else:
+                deltas = self._deltas(update)
         except DecodeError as error:
             return self.break_(f"{error.kind}: {error.message}")
-        if self.mirror is not None and deltas is not None:
+        except (ValueError, OverflowError) as error:
+            return self.break_(f"range: {error}")
+        last = update.last
+        self.last = last
+        self._next = None if last is None else last + 1
+        self._previous = update
+        self.whole = True
+        if deltas is None:
+            return Held.SILENT
+        if self.mirror is not None:
             self.mirror.apply_deltas(deltas)
             if not self._may_cross and _crossed(self.mirror):
                 return self.break_("crossed book")
-        self.last = update.last
-        self._previous = update
-        self.whole = True
-        return Held.SILENT if deltas is None else deltas
+        return deltas
 
     def break_(self, why: str) -> Held:
         """Nothing is published after this until a snapshot came."""
         self.whole = False
         self.why = why
-        self.last = None
+        self.last = self._next = None
         self._previous = None
         self._top = None
         if self.mirror is not None:
@@ -151,59 +162,38 @@ class Book:
             ts_init,
         )
 
-    def _follows(self, update: BookUpdate) -> Held | None:
+    def _scale(self, exponent: int) -> None:
+        """Numbers are read at this exponent from now on."""
+        self._exponent = exponent
+        self._prices = Memo(_positive_price, exponent, self._price_precision)
+        self._deltas = _delta_builder(
+            self.instrument_id, self._prices, Quantity.zero(self._size_precision), exponent
+        )
+
+    def _held(self, update: BookUpdate) -> Held | None:
         """None when the frame is the next one of its chain."""
-        last, chain = self.last, self._chain
-        if chain is Chain.PLUS_ONE:
-            first = update.first
-            if first is None:
-                first = update.last
-            if last is not None and first == last + 1 and update.last is not None and update.last >= first:
-                return None
-        elif chain is Chain.PREVIOUS:
-            if last is not None and update.first == last and update.last is not None:
-                return None
-        else:
+        last, first, chain = self.last, update.first, self._chain
+        if chain is Chain.NONE:
             return None
+        if last is not None and update.last is not None:
+            if chain is Chain.PREVIOUS and first == last:
+                return None
+            if chain is Chain.PLUS_ONE:
+                first = update.last if first is None else first
+                if first == last + 1 and update.last >= first:
+                    return None
         if self._previous == update:
             return Held.REPEATED
         return self.break_(f"sequence {update.first}..{update.last} after {last}")
-
-    def _deltas(self, update: BookUpdate) -> OrderBookDeltas | None:
-        bids, asks = update.bids, update.asks
-        # The last element carries the flag, so it is made apart.
-        if asks:
-            head, tail, side = asks[:-1], asks[-1], _SELL
-        elif bids:
-            bids, head, tail, side = bids[:-1], [], bids[-1], _BUY
-        else:
-            return None
-        prices, sizes, iid = self._prices, self._sizes, self.instrument_id
-        seq, ts_event, ts_init = update.last or 0, update.ts_event, update.ts_init
-        delta, order, upd, dlt = OrderBookDelta, BookOrder, _UPDATE, _DELETE
-        out = [
-            delta(iid, upd if s else dlt, order(_BUY, prices[p], sizes[s], 0), 0, seq, ts_event, ts_init)
-            for p, s in bids
-        ]
-        if head:
-            out += [
-                delta(iid, upd if s else dlt, order(_SELL, prices[p], sizes[s], 0), 0, seq, ts_event, ts_init)
-                for p, s in head
-            ]
-        p, s = tail
-        out.append(
-            delta(iid, upd if s else dlt, order(side, prices[p], sizes[s], 0), _LAST, seq, ts_event, ts_init)
-        )
-        return OrderBookDeltas(iid, out)
 
     def _snapshot(self, update: BookUpdate) -> OrderBookDeltas:
         bids = [(p, s) for p, s in update.bids if s]
         asks = [(p, s) for p, s in update.asks if s]
         if not self._may_cross and bids and asks and max(bids)[0] >= min(asks)[0]:
             raise DecodeError("a crossed snapshot", kind="crossed")
-        prices, sizes = self._prices, self._sizes
-        orders = [BookOrder(_BUY, prices[p], sizes[s], 0) for p, s in bids]
-        orders += [BookOrder(_SELL, prices[p], sizes[s], 0) for p, s in asks]
+        prices, exponent, places = self._prices, self._exponent, self._size_precision
+        orders = [BookOrder(_BUY, prices[p], quantity_of(s, exponent, places), 0) for p, s in bids]
+        orders += [BookOrder(_SELL, prices[p], quantity_of(s, exponent, places), 0) for p, s in asks]
         return self._as_snapshot(orders, update.last or 0, update.ts_event, update.ts_init)
 
     def _as_snapshot(
@@ -219,6 +209,59 @@ class Book:
         if orders:
             out.append(OrderBookDelta(iid, _ADD, orders[-1], last, sequence, ts_event, ts_init))
         return OrderBookDeltas(iid, out)
+
+
+def _delta_builder(
+    iid: InstrumentId, prices: Memo[Price], zero: Quantity, exponent: int
+) -> Callable[[BookUpdate], OrderBookDeltas | None]:
+    """A function from a frame's levels to deltas; None for a frame without levels.
+
+    The hottest code there is: what does not change stands in its closure, sizes are checked in place.
+    """
+    places = zero.precision
+    step = 10 ** max(0, -exponent - places)
+    delta, order, size = OrderBookDelta, BookOrder, Quantity.from_mantissa_exponent
+    upd, dlt, buy, sell = _UPDATE, _DELETE, _BUY, _SELL
+
+    def build(update: BookUpdate) -> OrderBookDeltas | None:
+        bids, asks = update.bids, update.asks
+        seq, ts, ti = update.last or 0, update.ts_event, update.ts_init
+        # The last element carries the flag, so it is made apart.
+        if asks:
+            p, s = asks[-1]
+            side, asks = sell, asks[:-1]
+        elif bids:
+            p, s = bids[-1]
+            side, bids = buy, bids[:-1]
+        else:
+            return None
+        out = []
+        if bids:
+            out = [
+                delta(iid, upd, order(buy, prices[p], size(s, exponent, places), 0), 0, seq, ts, ti)
+                if s and not s % step
+                else delta(iid, dlt, order(buy, prices[p], zero if not s else _off(s), 0), 0, seq, ts, ti)
+                for p, s in bids
+            ]
+        if asks:
+            out += [
+                delta(iid, upd, order(sell, prices[p], size(s, exponent, places), 0), 0, seq, ts, ti)
+                if s and not s % step
+                else delta(iid, dlt, order(sell, prices[p], zero if not s else _off(s), 0), 0, seq, ts, ti)
+                for p, s in asks
+            ]
+        if s % step:
+            _off(s)
+        amount = size(s, exponent, places) if s else zero
+        out.append(delta(iid, upd if s else dlt, order(side, prices[p], amount, 0), _LAST, seq, ts, ti))
+        return OrderBookDeltas(iid, out)
+
+    return build
+
+
+def _off(mantissa: int) -> Quantity:
+    """Never returns: the size does not fit the instrument's grid (or is the null)."""
+    raise DecodeError(f"size mantissa {mantissa} is off the grid", kind="off_grid")
 
 
 def _positive_price(mantissa: int, exponent: int, precision: int) -> Price:

@@ -19,25 +19,32 @@ NULL_INT64 = -(2**63)
 
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _SCIENTIFIC = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]{1,3}")
-_INT64_MAX = 2**63 - 1
+_price = Price.from_mantissa_exponent
+_quantity = Quantity.from_mantissa_exponent
+_TEN = tuple(10**power for power in range(65))
 # Nautilus stores 16 decimals; every text that fits is shorter than this.
 _LONGEST_TEXT = 64
 
 
 def price_of(mantissa: int, exponent: int, precision: int) -> Price:
     """The price `mantissa * 10**exponent` at exactly `precision` places, or `DecodeError`."""
+    # Nautilus would round, and would take the null for a number: both are looked at before it is asked.
+    surplus = -exponent - precision
+    if mantissa == NULL_INT64 or (surplus > 0 and mantissa % _TEN[surplus]):
+        raise _inexact(mantissa, exponent, precision)
     try:
-        return Price.from_mantissa_exponent(*_fitted(mantissa, exponent, precision), precision)
+        return _price(mantissa, exponent, precision)
     except (ValueError, OverflowError) as error:
         raise DecodeError(f"price {mantissa}e{exponent}: {error}", kind="range") from error
 
 
 def quantity_of(mantissa: int, exponent: int, precision: int) -> Quantity:
     """The quantity `mantissa * 10**exponent` at exactly `precision` places, or `DecodeError`."""
-    if mantissa < 0 and mantissa != NULL_INT64:
-        raise DecodeError(f"negative quantity {mantissa}e{exponent}", kind="negative")
+    surplus = -exponent - precision
+    if mantissa < 0 or (surplus > 0 and mantissa % _TEN[surplus]):
+        raise _inexact(mantissa, exponent, precision)
     try:
-        return Quantity.from_mantissa_exponent(*_fitted(mantissa, exponent, precision), precision)
+        return _quantity(mantissa, exponent, precision)
     except (ValueError, OverflowError) as error:
         raise DecodeError(f"quantity {mantissa}e{exponent}: {error}", kind="range") from error
 
@@ -45,17 +52,15 @@ def quantity_of(mantissa: int, exponent: int, precision: int) -> Quantity:
 def on_grid(mantissa: int, exponent: int, precision: int) -> bool:
     """True when `mantissa * 10**exponent` needs at most `precision` decimal places."""
     surplus = -exponent - precision
-    return surplus <= 0 or mantissa % 10**surplus == 0
+    return surplus <= 0 or not mantissa % _TEN[surplus]
 
 
-def _fitted(mantissa: int, exponent: int, precision: int) -> tuple[int, int]:
+def _inexact(mantissa: int, exponent: int, precision: int) -> DecodeError:
     if mantissa == NULL_INT64:
-        raise DecodeError("a null where a number must be", kind="null")
+        return DecodeError("a null where a number must be", kind="null")
     if not on_grid(mantissa, exponent, precision):
-        raise DecodeError(f"{mantissa}e{exponent} has more than {precision} decimals", kind="off_grid")
-    if not -_INT64_MAX <= mantissa <= _INT64_MAX:
-        raise DecodeError(f"{mantissa}e{exponent} does not fit 64 bits", kind="range")
-    return mantissa, exponent
+        return DecodeError(f"{mantissa}e{exponent} has more than {precision} decimals", kind="off_grid")
+    return DecodeError(f"negative quantity {mantissa}e{exponent}", kind="negative")
 
 
 def parse_price(text: str, precision: int) -> Price:

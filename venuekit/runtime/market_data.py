@@ -24,7 +24,7 @@ from venuekit.core.connection import SessionState
 from venuekit.core.subscriptions import Shards, Wants
 from venuekit.core.symbols import Symbols
 from venuekit.errors import BadValue, DecodeError, GiveUp, NotReady, Unsupported, VenuekitError
-from venuekit.interfaces.manifest import BookRule, Manifest
+from venuekit.interfaces.manifest import BookRule, Chain, Manifest
 from venuekit.interfaces.request import StreamTransport
 from venuekit.interfaces.retry import RetryPolicy
 from venuekit.interfaces.stream import (
@@ -220,11 +220,11 @@ class MarketDataService:
     def _route(self, want: Want, instrument_id: InstrumentId, topic: Topic) -> None:
         if want.kind not in BOOK_KINDS:
             if want.kind in _TYPES:
-                self._routes[_TYPES[want.kind]][instrument_id] = _Route(topic)
+                self._routes[_TYPES[want.kind]][self._own_id(instrument_id)] = _Route(topic)
             return
         market = self._markets.get(instrument_id)
         if market is None:
-            market = self._markets[instrument_id] = self._new_market(instrument_id, topic)
+            market = self._markets[self._own_id(instrument_id)] = self._new_market(instrument_id, topic)
         if want.kind is DataKind.BOOK_DEPTH10:
             market.depth = True
             if not market.book.keep():
@@ -235,6 +235,11 @@ class MarketDataService:
             snapshot = market.book.snapshot(self._clock.wall_ns())
             if snapshot is not None:
                 self._sink.data(snapshot)
+
+    def _own_id(self, instrument_id: InstrumentId) -> InstrumentId:
+        """The object that decoders put into data: a look-up by the same object skips comparing two."""
+        symbol = self._symbols.by_id(instrument_id)
+        return instrument_id if symbol is None else symbol.instrument_id
 
     def _unroute(self, want: Want, instrument_id: InstrumentId) -> None:
         if want.kind not in BOOK_KINDS:
@@ -295,17 +300,25 @@ class MarketDataService:
         if not market.seen:
             market.seen = self._session_of(market.topic).seen(market.topic)
         out = market.book.apply(update)
-        if isinstance(out, Held):
-            self._counters.inc(out.value)
-            if out is Held.BROKEN:
-                self._broke(market, market.book.why)
+        if type(out) is not OrderBookDeltas:
+            self._held(market, out)
             return
-        if market.deltas:
-            self._sink.data(out)
-        if market.depth:
-            depth = market.book.depth(update.ts_init)
-            if depth is not None:
-                self._sink.data(depth)
+        try:
+            if market.deltas:
+                self._sink.data(out)
+            if market.depth:
+                depth = market.book.depth(update.ts_init)
+                if depth is not None:
+                    self._sink.data(depth)
+        except Exception:
+            # The sequence has moved and the receiver may have missed this: only a snapshot makes both equal.
+            self._broke(market, "its receiver raised")
+            raise
+
+    def _held(self, market: _Market, held: Held) -> None:
+        self._counters.inc(held.value)
+        if held is Held.BROKEN:
+            self._broke(market, market.book.why)
 
     def _broke(self, market: _Market, why: str) -> None:
         """Nothing of this market is published until its new snapshot; only its topic is asked for again."""
@@ -331,8 +344,8 @@ class MarketDataService:
         """The session counted and logged it; a book whose channel is in doubt starts afresh."""
         if item.channel is not None:
             self._doubt((item.channel,), item.why)
-        elif item.kind in ("codec_failed", "handler_failed"):
-            # Any market's frame may have been the one that is missing.
+        elif self._rule.chain is Chain.NONE:
+            # Without a sequence a missing frame would never be noticed, and any book may be the one.
             self._doubt(None, item.why)
 
     def _on_lost(self, item: Lost) -> None:

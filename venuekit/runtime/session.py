@@ -1,7 +1,8 @@
 """One logical stream: connects, logs in, keeps its topics, notices silence, and comes back after a loss.
 
 Frames go from the socket's callback through the codec to `on_decoded` in one pass. Every frame in is counted
-once more as exactly one of `frames.handled`, `frames.stale`, `frames.undecodable`, `frames.failed`.
+once more as exactly one of `frames.handled`, `frames.stale`, `frames.undecodable`, `frames.failed`. The first
+two of the happy path are brought up to date once a second and when a connection ends, not at every frame.
 """
 
 from __future__ import annotations
@@ -62,19 +63,21 @@ class _Live:
     __slots__ = (
         "_control",
         "_decode",
-        "_inc",
         "_on_decoded",
         "_session",
         "_wall_ns",
         "alive",
         "codec",
+        "counted",
         "ended",
         "epoch",
         "heard",
         "link",
         "logged_in",
         "ready",
+        "signs",
         "token",
+        "troubled",
     )
 
     def __init__(self, session: Session, codec: StreamCodec, epoch: int, token: Token | None) -> None:
@@ -87,22 +90,26 @@ class _Live:
         self.ready = False
         """Logged in: topics may be asked for."""
         self.heard = 0
+        """Frames that came while it was alive."""
+        self.troubled = 0
+        """Of those, the ones that were not handled."""
+        self.signs = 0
+        """Signs of life that were no frames."""
+        self.counted = (0, 0)
+        """Of `heard` and `troubled`, what the counters already know."""
         self.ended: asyncio.Future[Ended] = loop.create_future()
         self.logged_in: asyncio.Future[None] = loop.create_future()
         self._session = session
         self._decode = codec.decode
         # Bound once: this object lives on the hot path.
         self._wall_ns = session.clock.wall_ns
-        self._inc = session.counters.inc
         self._on_decoded = session.on_decoded
         self._control = session.control
 
     def on_frame(self, frame: Frame) -> None:
         """Decode one message and deliver it; nothing that it says can end the stream's task."""
-        inc = self._inc
-        inc("frames.in")
         if not self.alive:
-            inc("frames.stale")
+            self._session.stale_frame()
             return
         self.heard += 1
         try:
@@ -121,12 +128,10 @@ class _Live:
             self._on_decoded(decoded, self.epoch)
         except Exception as error:  # noqa: BLE001 - one raising handler costs one frame: counted, logged
             self._session.handler_failed(self, error)
-            return
-        inc("frames.handled")
 
     def on_alive(self) -> None:
         """A ping or pong came."""
-        self.heard += 1
+        self.signs += 1
 
     def on_closed(self, code: int | None, reason: str) -> None:
         """The transport says that this connection is over."""
@@ -321,6 +326,7 @@ class Session:
             self._topics.apply_disconnected()
             if live is not None:
                 live.end(Ended(End.CLOSED, "closed by us"))
+                self._count(live)
                 if live.link is not None:
                     await live.link.close()
 
@@ -501,6 +507,7 @@ class Session:
 
     def codec_failed(self, live: _Live, frame: Frame, error: Exception | None) -> None:
         """The codec broke its promise (raised, or said nothing): counted, logged, told to the owner."""
+        live.troubled += 1
         self.counters.inc("frames.undecodable")
         why = "the codec said nothing" if error is None else f"the codec raised {type(error).__name__}"
         if self._gate.opens(why):
@@ -509,10 +516,26 @@ class Session:
 
     def handler_failed(self, live: _Live, error: Exception) -> None:
         """A handler raised: this frame's effect is uncertain, so the owner hears of it."""
+        live.troubled += 1
         self.counters.inc("frames.failed")
         if self._gate.opens("handler"):
             self._log.error("stream %s: a handler raised", self.name, exc_info=error)
         self._suspect(live, "handler_failed", f"a handler raised {type(error).__name__}")
+
+    def stale_frame(self) -> None:
+        """A frame of a connection that is over: dropped, counted."""
+        self.counters.inc("frames.in")
+        self.counters.inc("frames.stale")
+
+    def _count(self, live: _Live) -> None:
+        """The counters know every frame of this connection after this."""
+        heard, troubled = live.counted
+        live.counted = (live.heard, live.troubled)
+        if live.heard > heard:
+            self.counters.inc("frames.in", live.heard - heard)
+        handled = live.heard - heard - (live.troubled - troubled)
+        if handled > 0:
+            self.counters.inc("frames.handled", handled)
 
     def _suspect(self, live: _Live, kind: str, why: str) -> None:
         doubt = Quarantined(kind, why, private=self._spec.auth is not StreamAuth.NONE)
@@ -532,7 +555,8 @@ class Session:
 
         def look() -> None:
             now = self.clock.mono_ns()
-            if silence.apply(live.heard, now):
+            self._count(live)
+            if silence.apply(live.heard + live.signs, now):
                 live.end(Ended(End.STALE, f"nothing received for {self._spec.silence_ms} ms"))
                 return
             for topic in self._topics.apply_time(now):

@@ -81,6 +81,8 @@ class Fault:
     """Draws from the clock decide about each thing that would be hit."""
     processed: bool = False
     """The venue gets it and acts; only the answer is lost. False: it never arrives."""
+    written: bool = True
+    """False: the connection dies before the bytes are handed over, and the sender knows."""
     delay_ms: int = 1_000
     status: int = 503
     body: bytes = b""
@@ -200,10 +202,12 @@ class _FaultyLink:
         if self._mute:
             return
         fault = self._layer.hit(Point.OUT, _text(frame))
-        if fault is None or fault.processed:
+        if fault is None or (fault.processed and fault.written):
             self.inner.send(frame)
         if fault is not None:
             self._strike(fault)
+            if not fault.written:
+                raise SendFailed("the stream was reset (planted)", evidence=Evidence.NOT_SENT)
 
     async def close(self, code: int = 1000) -> None:
         if self._mute:
@@ -240,6 +244,8 @@ class _FaultyPort:
         fault = self._layer.hit(Point.REQUEST, f"{request.op} {request.method} {path}")
         if fault is None:
             return await self._inner.send(request, on_sent=on_sent)
+        if not fault.written:
+            raise SendFailed("connection reset (planted)", evidence=Evidence.NOT_SENT)
         if fault.processed or fault.kind is Kind.LATE_REPLY:
             await self._inner.send(request, on_sent=on_sent)
         if fault.kind in (Kind.TOO_MANY, Kind.SERVER_ERROR):
@@ -250,5 +256,4 @@ class _FaultyPort:
         if fault.kind is Kind.LATE_REPLY:
             await self._layer.clock.sleep_until(self._layer.clock.mono_ns() + fault.delay_ms * _MS_NS)
             raise SendFailed("no reply in time (planted)", evidence=Evidence.MAYBE_SENT)
-        sent = Evidence.MAYBE_SENT if fault.processed else Evidence.NOT_SENT
-        raise SendFailed("connection reset (planted)", evidence=sent)
+        raise SendFailed("connection reset (planted)", evidence=Evidence.MAYBE_SENT)
