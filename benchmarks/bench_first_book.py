@@ -45,7 +45,7 @@ def _row(name: str, ours: float) -> dict[str, Any]:
 
 @define
 class _FirstBooks:
-    """Notes when the first piece of each book came; the service publishes nothing of a book that is not whole."""
+    """Notes when the first piece of each book came; a book that is not whole publishes nothing."""
 
     came: dict[InstrumentId, asyncio.Future[float]] = field(factory=dict)
 

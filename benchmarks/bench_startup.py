@@ -11,7 +11,7 @@ from typing import Any
 
 ROUNDS = 9
 SCRIPT = Path(sys.executable).with_name("venuekit")
-NAUTILUS = "import nautilus_trader.config, nautilus_trader.live.clients, nautilus_trader.model, nautilus_trader.trading"
+NAUTILUS = "import nautilus_trader.live.clients; from nautilus_trader import config, model, trading"
 # From inside the process: an interpreter's own start would hide what is asked.
 TIMED = """\
 import time
