@@ -54,7 +54,8 @@ def rows() -> list[dict[str, Any]]:
         times, rate = asyncio.run(_measure(flooded))
         calls = _in_a_node(flooded)
     # Another process of the machine may slow one pass; it cannot make one faster.
-    handed, returned = zip(*min(times, key=lambda one: _quantile([ours for ours, _ in one], 0.5)), strict=True)
+    best = min(times, key=lambda one: _quantile([ours for ours, _ in one], 0.5))
+    handed, returned = zip(*best, strict=True)
     p50, p99 = _quantile(handed, 0.5), _quantile(handed, 0.99)
     kernel = _quantile(returned, 0.5)
     return [
