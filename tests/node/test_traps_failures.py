@@ -7,8 +7,9 @@ from typing import Any
 
 import bare_node as bare
 import pytest
-from nautilus_trader.live import QuotesResponse
-from nautilus_trader.model import OrderStatus
+from nautilus_trader.core import UUID4
+from nautilus_trader.live import InstrumentResponse, QuotesResponse
+from nautilus_trader.model import ClientId, OrderStatus
 
 
 def _raise(_client: Any, _command: Any) -> None:
@@ -27,6 +28,18 @@ def test_a_failing_connect_makes_the_node_wait_the_whole_timeout_and_raise() -> 
     rig = bare.build({"V": {"connect": _raise}}, timeout_connection_secs=0.3)
     with pytest.raises(RuntimeError):
         bare.run(rig, _never)
+
+
+def test_a_stop_ends_a_failed_start_at_once() -> None:
+    # The way out of that wait, where one holds the handle.
+    rigs: list[bare.Rig] = []
+
+    def fail(_client: Any, _command: Any) -> None:
+        rigs[0].handle.stop()
+        raise RuntimeError("planted")
+
+    rigs.append(bare.build({"V": {"connect": fail}}, timeout_connection_secs=30.0))
+    bare.run(rigs[0], _nothing)
 
 
 def test_a_hanging_connect_ends_the_same_way() -> None:
@@ -180,3 +193,8 @@ def test_a_disconnect_that_raises_makes_run_raise_after_the_timeout() -> None:
     rig = bare.build({"V": {"disconnect": _raise}}, timeout_disconnection_secs=0.3)
     with pytest.raises(RuntimeError):
         bare.run(rig, _nothing)
+
+
+def test_an_instrument_request_cannot_be_answered_without_an_instrument() -> None:
+    with pytest.raises(AttributeError):
+        InstrumentResponse(ClientId("V"), bare.instrument_id(), None, UUID4(), 0)

@@ -285,3 +285,15 @@ def test_the_position_check_invents_an_order_for_a_difference() -> None:
         assert rig.execution["V"].seen("fill_reports")[-1].instrument_id == bare.instrument_id()
 
     bare.run(rig, body)
+
+
+def test_a_live_position_report_changes_nothing() -> None:
+    # So far: if a release candidate starts to act on it, one that overtakes its fill would invent an order.
+    async def body(rig: bare.Rig) -> None:
+        rig.execution["V"]._handle_report(bare.position_report("0.020"))
+        rig.recorder.buy()
+        await rig.until(lambda: "OrderAccepted" in rig.recorder.kinds(), "a later event")
+        assert _net(rig) == 0
+        assert len(_orders(rig)) == 1
+
+    bare.run(bare.build(), body)

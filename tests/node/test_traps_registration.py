@@ -327,6 +327,21 @@ def test_output_of_a_wrong_type_raises_at_once() -> None:
     bare.run(rig, body)
 
 
+# -- strategies --------------------------------------------------------------------------------------------
+
+
+class KeywordStrategy(bare.Strategy):
+    """Wants keywords of its own."""
+
+    def __init__(self, *, market: str) -> None:
+        super().__init__()
+
+
+def test_a_strategy_can_only_be_made_from_a_config() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        KeywordStrategy(market="BTC")
+
+
 # -- persistence ---------------------------------------------------------------------------------------------
 
 

@@ -83,28 +83,28 @@ class EngineSink:
         self.announced: set[ClientOrderId] = set()
         """Orders submitted or denied since the last `clear`: how a failed hook knows what is left to say."""
 
-    def _tell(self, what: str, say: Callable[[], None]) -> None:
+    def _tell(self, what: str, say: Callable[..., None], *said: object) -> None:
         # From another thread Nautilus aborts the whole process on order events. The services never do that,
         # and if one ever does, the word goes over to the loop instead.
         if get_ident() != self._client.thread:
             self._client.count("bridge.exec.foreign_thread")
             if self._client.loop is not None:
-                self._client.loop.call_soon_threadsafe(self._say, what, say)
+                self._client.loop.call_soon_threadsafe(self._say, what, say, said)
             return
-        self._say(what, say)
+        self._say(what, say, said)
 
-    def _say(self, what: str, say: Callable[[], None]) -> None:
+    def _say(self, what: str, say: Callable[..., None], said: tuple[object, ...]) -> None:
         try:
-            say()
+            say(*said)
         except Exception:
             # The tracker applied it already, and raising would tear the session that carried it. Counted and
             # logged: the engine's own open-order and position checks are the second road to the same truth.
             self._client.count("bridge.exec.refused_by_engine")
-            self._client.log.exception("the engine refused: %s", what)
+            self._client.log.exception("the engine refused: %s %s", what, said)
 
     def report(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
         """The engine has the report queued with its fills after this."""
-        self._tell(f"{order.order_status} {order.client_order_id}", lambda: self._client.hand(order, fills))
+        self._tell("report", self._client.hand, order, fills)
 
     def position(self, report: PositionStatusReport) -> None:
         """Nothing: the engine asks for positions itself, and one that overtakes its fill would look wrong."""
@@ -118,30 +118,22 @@ class EngineSink:
         ts_event: int,
     ) -> None:
         """The account's state is queued after this."""
-        client = self._client
-        self._tell(
-            "account state",
-            lambda: client.generate_account_state(list(balances), list(margins), reported, ts_event),
-        )
+        say = self._client.generate_account_state
+        self._tell("account", say, list(balances), list(margins), reported, ts_event)
 
     def denied(self, order: Order, reason: str) -> None:
         """The order ends DENIED."""
         self.announced.add(order.client_order_id)
-        self._tell(
-            f"denied {order.client_order_id}", lambda: self._client.generate_order_denied(order, reason)
-        )
+        self._tell("denied", self._client.generate_order_denied, order, reason)
 
     def submitted(self, order: Order) -> None:
         """The order is SUBMITTED."""
         self.announced.add(order.client_order_id)
-        self._tell(f"submitted {order.client_order_id}", lambda: self._client.generate_order_submitted(order))
+        self._tell("submitted", self._client.generate_order_submitted, order)
 
     def rejected(self, order: Order, reason: str, ts_event: int, post_only: bool) -> None:
         """The order ends REJECTED."""
-        self._tell(
-            f"rejected {order.client_order_id}",
-            lambda: self._client.generate_order_rejected(order, reason, ts_event, post_only),
-        )
+        self._tell("rejected", self._client.generate_order_rejected, order, reason, ts_event, post_only)
 
     def updated(
         self,
@@ -153,37 +145,26 @@ class EngineSink:
         ts_event: int,
     ) -> None:
         """The order has its new values; an event, because a report on a pending modify would lose them."""
-        self._tell(
-            f"updated {order.client_order_id}",
-            lambda: self._client.generate_order_updated(
-                order, venue_order_id, quantity, price, trigger_price, None, ts_event
-            ),
-        )
+        say = self._client.generate_order_updated
+        self._tell("updated", say, order, venue_order_id, quantity, price, trigger_price, None, ts_event)
 
     def modify_rejected(
         self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int
     ) -> None:
         """The pending modify is over, the order as before."""
-        self._tell(
-            f"modify rejected {order.client_order_id}",
-            lambda: self._client.generate_order_modify_rejected(order, venue_order_id, reason, ts_event),
-        )
+        say = self._client.generate_order_modify_rejected
+        self._tell("modify rejected", say, order, venue_order_id, reason, ts_event)
 
     def cancel_rejected(
         self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int
     ) -> None:
         """The pending cancel is over, the order as before."""
-        self._tell(
-            f"cancel rejected {order.client_order_id}",
-            lambda: self._client.generate_order_cancel_rejected(order, venue_order_id, reason, ts_event),
-        )
+        say = self._client.generate_order_cancel_rejected
+        self._tell("cancel rejected", say, order, venue_order_id, reason, ts_event)
 
     def fill_voided(self, order: Order, trade_id: TradeId, reason: str, ts_event: int) -> None:
         """The engine took the fill back from order and position."""
-        self._tell(
-            f"fill {trade_id} of {order.client_order_id} taken back",
-            lambda: self._client.void_fill(order.client_order_id, trade_id, reason, ts_event),
-        )
+        self._tell("fill voided", self._client.void_fill, order.client_order_id, trade_id, reason, ts_event)
 
     def alarm(self, kind: str, text: str) -> None:
         """A line at level ERROR and a counter: a person must look."""
