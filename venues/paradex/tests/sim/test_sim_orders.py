@@ -373,6 +373,7 @@ def test_planted_lies_change_what_is_told_and_never_what_happened(bench) -> None
     for _ in range(4):
         place(bench, type="MARKET", price=...)
         bench.after(5)
+        bench.rest("GET", "/fills")  # reading decides nothing
     true = bench.exchange.fills(bench.person.account)
     assert [(str(one.price), str(one.quantity)) for one in true] == [("83500", "0.1")] * 4
     told = stream.take("fills.ALL")
@@ -383,3 +384,15 @@ def test_planted_lies_change_what_is_told_and_never_what_happened(bench) -> None
     assert len({row["id"] for row in told}) == 4
     assert sorted(row["price"] for row in told) == ["83500", "83500", "83500", "83500.1"]
     assert bench.rest("GET", "/positions").json["results"][0]["size"] == "0.4"
+
+
+def test_lies_can_be_planted_for_a_later_fill(bench) -> None:
+    bench.quote(size="5")
+    bench.service.control("suppress_fill", {"skip": 2})
+    for _ in range(4):
+        place(bench, type="MARKET", price=...)
+        bench.after(5)
+        bench.rest("GET", "/fills")
+    true = [one.id for one in bench.exchange.fills(bench.person.account)]
+    told = [row["id"] for row in bench.rest("GET", "/fills").json["results"]]
+    assert told == [true[3], true[1], true[0]]

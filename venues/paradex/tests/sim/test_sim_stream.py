@@ -418,3 +418,22 @@ def test_a_busted_fill_is_told_on_tradebusts(bench) -> None:
     (fill,) = bench.exchange.fills(bench.person.account)
     bench.exchange.bust(fill.id)
     assert [row["busted_fill_id"] for row in stream.take("tradebusts")] == [fill.id]
+
+
+def test_a_session_passes_the_cut_points_of_an_order(bench) -> None:
+    passed = []
+    bench.service.cut = lambda point, connection, label: passed.append(point)
+    stream = bench.stream().login().subscribe("orders.ALL", "fills.ALL")
+    order = stream.call("order.create", bench.order())["result"]["order"]["id"]
+    bench.after(5)
+    bench.exchange.cross(order, Decimal("0.01"))
+    stream.call("order.modify", bench.order(id=order, price="82000"))
+    bench.after(5)
+    stream.call("order.cancel", {"id": order})
+    assert stream.take("orders.ALL")
+    bench.service.cut = lambda point, connection, label: passed.append(
+        (point, len(stream.take("orders.ALL")))
+    )
+    bench.after(5)
+    assert passed == ["C5", "C6", "C9", "C7", ("C8", 0)]  # C8: before the notice
+    assert len(stream.take("orders.ALL")) == 1

@@ -52,6 +52,8 @@ class ParadexSimulator:
             ),
         )
 
+        self.service.cut = self.server.cut
+
     async def start(self) -> SimulatorInfo:
         """Listening on loopback, the demo account onboarded and funded, the crowd trading."""
         account = self.service.register.demo(self._clock.wall_ns()).account

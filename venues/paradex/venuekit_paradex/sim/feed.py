@@ -22,6 +22,7 @@ from venuekit.sim.records import (
     ModeChanged,
     OrderChanged,
     PositionChanged,
+    Reason,
     Traded,
 )
 from venuekit_paradex.sim import frames, render
@@ -90,6 +91,8 @@ class Feed:
     _settings: Settings
     _desk: Desk
     _planter: Planter
+    _cut: Callable[[str, Connection, str], None]
+    """Told when a session passes a cut point of an order's life."""
     sessions: dict[int, Session] = field(factory=dict)
     _levels: dict[tuple[str, str], set[Decimal]] = field(factory=dict)
     _last: dict[str, Decimal] = field(factory=dict)
@@ -169,6 +172,8 @@ class Feed:
             self._desk.settle_modify(order.id, "SUCCESS")
         elif event.cause is Cause.MODIFY_REFUSED:
             self._desk.settle_modify(order.id, "REJECTED", event.text)
+        if order.reason is Reason.USER and event.cause is Cause.CLOSED:
+            self._pass("C8", order.account, "orders")
         info = self._desk.infos.get(order.id)
         now_ns = self._clock.wall_ns()
         parcel = Parcel(
@@ -178,8 +183,16 @@ class Feed:
         self._publish("orders", order.market, parcel, order.account)
 
     def _fill_happened(self, event: Filled) -> None:
-        for shown in self._planter.shown(event.fill):
+        for shown in self._planter.decide(event.fill):
             self._filled(shown)
+        if event.fill.remaining:
+            self._pass("C6", event.fill.account, "fills")
+
+    def _pass(self, point: str, account: str, label: str) -> None:
+        """Every session of the account passes the cut point."""
+        for session in tuple(self.sessions.values()):
+            if session.caller is not None and session.caller.account == account:
+                self._cut(point, session.connection, label)
 
     def _filled(self, fill: Fill) -> None:
         parcel = Parcel(lambda: render.fill(fill), lambda version: frames.fill(version, fill))

@@ -23,23 +23,23 @@ class Planter:
     """What to do with the next fills of an API account, and what was shown of each."""
 
     _tick: dict[str, Decimal] = field(factory=dict)
-    _orders: deque[tuple[str, int]] = field(factory=deque)
+    _orders: deque[str] = field(factory=deque)
     _shown: dict[str, tuple[Fill, ...]] = field(factory=dict)
 
     def plant(self, verb: str, skip: int = 0, count: int = 1) -> None:
         """After `skip` true fills the next `count` ones are lost, doubled or altered."""
-        self._orders.extend([("", 0)] * skip)
-        self._orders.extend([(verb, number) for number in range(count)])
+        self._orders.extend([""] * skip + [verb] * count)
 
-    def shown(self, fill: Fill) -> tuple[Fill, ...]:
-        """The fills that clients see for a true one; decided once, so that stream and history agree."""
-        if fill.id not in self._shown:
-            verb, _ = self._orders.popleft() if self._orders else ("", 0)
-            made = self._lie(verb, fill)
-            if made == (fill,):
-                return made
+    def decide(self, fill: Fill) -> tuple[Fill, ...]:
+        """The fills that clients see for a new true one."""
+        made = self._lie(self._orders.popleft() if self._orders else "", fill)
+        if made != (fill,):
             self._shown[fill.id] = made
-        return self._shown[fill.id]
+        return made
+
+    def recall(self, fill: Fill) -> tuple[Fill, ...]:
+        """What was decided about a fill, so that stream and history agree."""
+        return self._shown.get(fill.id, (fill,))
 
     def _lie(self, verb: str, fill: Fill) -> tuple[Fill, ...]:
         if verb == "suppress_fill":

@@ -305,7 +305,7 @@ class Rest:
     def _fills(self, request: Request, params: Params, caller: Caller) -> Response:
         market = request.query_value("market")
         true = [one for one in self._exchange.fills(caller.account) if market in (None, "", one.market)]
-        shown: list[Fill] = [lie for one in true for lie in self._planter.shown(one)]
+        shown: list[Fill] = [lie for one in true for lie in self._planter.recall(one)]
         page = paging.cut(request, shown, lambda row: (millis(row.ts_ns), row.id))
         return reply(render.page([render.fill(row) for row in page.rows], page.next, page.prev))
 

@@ -20,7 +20,7 @@ from venuekit_paradex.sim.stream import Rpc
 from venuekit_paradex.sim.tokens import TokenDesk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from venuekit.interfaces.time import Clock
     from venuekit.sim.exchange import Exchange
@@ -49,6 +49,8 @@ class ParadexService:
     _clock: Clock
     _settings: Settings
     _seed: int
+    cut: Callable[[str, Connection, str], None] = field(default=lambda _point, _connection, _label: None)
+    """Told when a session passes a cut point of an order's life (C5 to C9)."""
     register: Register = field(init=False)
     planter: Planter = field(init=False)
     meter: RateMeter = field(init=False)
@@ -64,7 +66,7 @@ class ParadexService:
         self.meter = RateMeter(self._clock, LIMITS, enabled=self._settings.limits)
         self.tokens = TokenDesk.seeded(self._settings.jwt_secs, self._seed)
         self.desk = Desk(self.exchange, self._clock, self._settings, Random(f"desk {self._seed}"))
-        self.feed = Feed(self.exchange, self._clock, self._settings, self.desk, self.planter)
+        self.feed = Feed(self.exchange, self._clock, self._settings, self.desk, self.planter, self._pass)
         self._rest = Rest(
             self.exchange,
             self._clock,
@@ -85,8 +87,12 @@ class ParadexService:
             self.meter,
             self._read_token,
             lambda: self.tokens.valid_from,
+            self._pass,
         )
         self.exchange.listen(self.feed.on_event)
+
+    def _pass(self, point: str, connection: Connection, label: str) -> None:
+        self.cut(point, connection, label)
 
     # --- accounts and tokens
 

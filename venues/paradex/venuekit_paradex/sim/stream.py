@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from venuekit.interfaces.time import Clock
+    from venuekit.sim.door import Connection
     from venuekit.sim.exchange import Exchange
     from venuekit.sim.rates import RateMeter
     from venuekit.sim.records import Order
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PARSE, INVALID_REQUEST, UNKNOWN_METHOD, BAD_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
 METHOD_ERROR, MALFORMED_TOKEN, INVALID_TOKEN, DENIED, RATE_LIMIT = 100, 40110, 40111, 40300, 42901
+
+CUTS = {"order.create": "C5", "order.cancel": "C7", "order.modify": "C9"}
+"""Cut points that a session passes right after these replies."""
 
 
 class RpcError(Exception):
@@ -56,6 +60,8 @@ class Rpc:
     _meter: RateMeter
     _read_token: Callable[[str], tuple[Caller, int]]
     _revoked_below: Callable[[], int]
+    _cut: Callable[[str, Connection, str], None]
+    """Told when a session passes a cut point of an order's life."""
     _methods: dict[str, Callable[[Session, object], object]] = field(factory=dict)
     _after: list[Callable[[], None]] = field(factory=list)
 
@@ -95,6 +101,8 @@ class Rpc:
         after, self._after = self._after, []
         for act in after:
             act()
+        if method in CUTS and "result" in answer:
+            self._cut(CUTS[method], session.connection, method)
 
     def _call(self, session: Session, method: str, params: object) -> object:
         handler = self._methods.get(method)
