@@ -13,6 +13,7 @@ from nautilus_trader.config import LiveExecutionEngineConfig
 from nautilus_trader.live import LiveRiskEngineConfig, SubmissionRecoveryPolicy
 from nautilus_trader.model import OrderSide, OrderStatus, Price, Quantity, TradeId, VenueOrderId
 
+from venuekit.core.reports import Reporter
 from venuekit.errors import SendFailed
 from venuekit.interfaces.request import Evidence
 from venuekit.nautilus.node import EXIT_FAILED, EXIT_UNRESOLVED, Ending, VenueNode, engine_settings
@@ -395,8 +396,14 @@ def test_failing_report_hooks_in_the_running_checks_change_nothing() -> None:
     fake.run(rig, body)
 
 
-def test_two_venues_trade_in_one_node() -> None:
-    rig = fake.build(venues={"V": fake.FakeShared("V"), "W": fake.FakeShared("W")})
+def test_two_venues_that_number_from_one_trade_in_one_node() -> None:
+    # On bare Nautilus the second order would hang in SUBMITTED: venue order ids are one namespace.
+    def first(service: fake.FakeExecution, *orders: Any) -> None:
+        named = Reporter(str(orders[0].instrument_id.venue), service.account_id).venue_order_id("1")
+        service.sink.submitted(orders[0])
+        service.sink.report(fake.report(orders[0], OrderStatus.ACCEPTED, venue_order_id=str(named)), [])
+
+    rig = fake.build(venues={name: fake.FakeShared(name, {"submit": first}) for name in "VW"})
 
     async def body(rig: fake.BridgeRig) -> None:
         rig.recorder.buy()
@@ -406,6 +413,7 @@ def test_two_venues_trade_in_one_node() -> None:
         rig.recorder.submit_order(second)
         await rig.until(lambda: rig.recorder.kinds().count("OrderAccepted") == 2, "both accepted")
         assert [len(rig.shared[name].execution.seen("submit")) for name in "VW"] == [1, 1]
+        assert {str(order.venue_order_id) for order in rig.cache.orders()} == {"V-1", "W-1"}
 
     fake.run(rig, body)
 
