@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nautilus_trader.common import Cache
     from nautilus_trader.model import InstrumentId
     from rich.console import Group
+    from rich.table import Table
 
 BOOK_LEVELS = 5
 _TEXTS = {
@@ -108,7 +109,7 @@ def draw(cache: Cache, left_secs: float) -> Group:
     )
 
 
-def _book(cache: Cache, instrument_id: InstrumentId) -> object:
+def _book(cache: Cache, instrument_id: InstrumentId) -> Table:
     from rich.table import Table
 
     table = Table(title=str(instrument_id), min_width=44)
@@ -129,7 +130,7 @@ def _book(cache: Cache, instrument_id: InstrumentId) -> object:
     return table
 
 
-def _orders(cache: Cache) -> object:
+def _orders(cache: Cache) -> Table:
     from nautilus_trader.model import OrderAccepted, OrderFilled
     from rich.table import Table
 
