@@ -107,3 +107,21 @@ def test_the_check_that_guards_these_tests_can_fail(bench, monkeypatch) -> None:
     monkeypatch.setattr(render, "book_bbo", lambda view: {"market": view.market, "bid": 1})
     with pytest.raises(jsonschema_rs.ValidationError, match="string"):
         bench.rest("GET", f"/bbo/{BTC}")
+
+
+def test_funding_payments_and_busts_are_listed(bench) -> None:
+    bench.quote()
+    bench.rest("POST", "/orders", bench.order(type="MARKET", price=..., size="1"))
+    bench.after(5)
+    stream = bench.stream().login().subscribe("funding_payments.ALL")
+    bench.exchange.pay_funding(BTC, Decimal("0.0001"))
+    (paid,) = bench.rest("GET", "/funding/payments", query={"market": BTC}).json["results"]
+    assert paid["payment"] == "-8.34772"  # long 1 at the mark of 83477.2 pays 1 bp
+    assert stream.take("funding_payments.ALL") == [paid]
+    assert bench.rest("GET", "/tradebusts").json["results"] == []
+    (fill,) = bench.exchange.fills(bench.person.account)
+    bench.exchange.bust(fill.id)
+    assert [row["busted_fill_id"] for row in bench.rest("GET", "/tradebusts").json["results"]] == [fill.id]
+    assert bench.rest("GET", "/fills").json["results"] == []
+    assert bench.rest("GET", "/transfers").json["results"] == []
+    assert bench.rest("GET", "/transactions").json["results"] == []

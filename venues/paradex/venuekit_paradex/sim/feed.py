@@ -94,6 +94,8 @@ class Feed:
     _cut: Callable[[str, Connection, str], None]
     """Told when a session passes a cut point of an order's life."""
     sessions: dict[int, Session] = field(factory=dict)
+    payments: list[FundingPaid] = field(factory=list)
+    busts: list[FillBusted] = field(factory=list)
     _levels: dict[tuple[str, str], set[Decimal]] = field(factory=dict)
     _last: dict[str, Decimal] = field(factory=dict)
     _volumes: dict[str, Decimal] = field(factory=dict)
@@ -219,13 +221,9 @@ class Feed:
         }
 
     def _busted(self, event: FillBusted) -> None:
+        self.busts.append(event)
         fill = event.fill
-        body: Json = {
-            "account": fill.account,
-            "busted_fill_id": fill.id,
-            "created_at": millis(event.ts_ns),
-        }
-        self._publish("tradebusts", fill.market, Parcel(lambda: body), fill.account)
+        self._publish("tradebusts", fill.market, Parcel(lambda: render.bust(event)), fill.account)
 
     def _position_changed(self, event: PositionChanged) -> None:
         state = self.position_state(event.position)
@@ -255,16 +253,10 @@ class Feed:
         )
 
     def _funding_paid(self, event: FundingPaid) -> None:
-        body: Json = {
-            "account": event.account,
-            "created_at": millis(event.ts_ns),
-            "fill_id": self._exchange.position(event.account, event.market).last_fill_id,
-            "id": f"{event.ts_ns}",
-            "index": text(event.index),
-            "market": event.market,
-            "payment": text(event.amount),
-        }
-        self._publish("funding_payments", event.market, Parcel(lambda: body), event.account)
+        self.payments.append(event)
+        last = self._exchange.position(event.account, event.market).last_fill_id
+        parcel = Parcel(lambda: render.funding_payment(event, last))
+        self._publish("funding_payments", event.market, parcel, event.account)
 
     def _mode_changed(self, event: ModeChanged) -> None:
         symbols = [event.market] if event.market else list(self._exchange.markets)

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from venuekit.sim.market import Market
-    from venuekit.sim.records import BboChanged, BookView, Fill, FundingChanged, Order, Trade
+    from venuekit.sim.records import (
+        BboChanged,
+        BookView,
+        Fill,
+        FillBusted,
+        FundingChanged,
+        FundingPaid,
+        Order,
+        Trade,
+    )
     from venuekit_paradex.sim.figures import AccountState, MarketState, PositionState, RequestInfo
 
 type Json = dict[str, object]
@@ -288,6 +297,28 @@ def funding(event: FundingChanged, period_hours: int) -> Json:
         "funding_rate_8h": text(event.rate * 8 / period_hours),
         "impact_premium_rate": text(event.rate),
         "market": event.market,
+    }
+
+
+def funding_payment(event: FundingPaid, last_fill_id: str) -> Json:
+    """A funding payment (`FundingPayment`); positive is received."""
+    return {
+        "account": event.account,
+        "created_at": millis(event.ts_ns),
+        "fill_id": last_fill_id,
+        "id": str(event.ts_ns),
+        "index": text(event.index),
+        "market": event.market,
+        "payment": text(event.amount),
+    }
+
+
+def bust(event: FillBusted) -> Json:
+    """A fill that the venue took back (`TradebustResult`)."""
+    return {
+        "account": event.fill.account,
+        "busted_fill_id": event.fill.id,
+        "created_at": millis(event.ts_ns),
     }
 
 

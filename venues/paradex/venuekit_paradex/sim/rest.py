@@ -93,6 +93,10 @@ class Rest:
             ("GET", "/v1/orders/{order_id}", "reads", self._order),
             ("GET", "/v1/orders/by_client_id/{client_id}", "reads", self._order_by_client_id),
             ("GET", "/v1/fills", "reads", self._fills),
+            ("GET", "/v1/funding/payments", "reads", self._payments),
+            ("GET", "/v1/tradebusts", "reads", self._busts),
+            ("GET", "/v1/transactions", "reads", self._nothing),
+            ("GET", "/v1/transfers", "reads", self._nothing),
             ("POST", "/v1/orders", "orders", self._create),
             ("POST", "/v1/orders/batch", "orders", self._create_batch),
             ("PUT", "/v1/orders/{order_id}", "orders", self._modify),
@@ -308,6 +312,28 @@ class Rest:
         shown: list[Fill] = [lie for one in true for lie in self._planter.recall(one)]
         page = paging.cut(request, shown, lambda row: (millis(row.ts_ns), row.id))
         return reply(render.page([render.fill(row) for row in page.rows], page.next, page.prev))
+
+    def _payments(self, request: Request, params: Params, caller: Caller) -> Response:
+        market = self._symbol(request.query_value("market"))
+        last = self._exchange.position(caller.account, market).last_fill_id
+        rows = [
+            (number, one)
+            for number, one in enumerate(self._feed.payments)
+            if (one.account, one.market) == (caller.account, market)
+        ]
+        page = paging.cut(request, rows, lambda row: (millis(row[1].ts_ns), f"{row[0]:012d}"))
+        return reply(
+            render.page([render.funding_payment(row, last) for _, row in page.rows], page.next, page.prev)
+        )
+
+    def _busts(self, request: Request, params: Params, caller: Caller) -> Response:
+        rows = [one for one in self._feed.busts if one.fill.account == caller.account]
+        page = paging.cut(request, rows, lambda row: (millis(row.ts_ns), row.fill.id))
+        return reply(render.page([render.bust(row) for row in page.rows], page.next, page.prev))
+
+    def _nothing(self, request: Request, params: Params, caller: Caller) -> Response:
+        # Deposits and chain transactions do not exist here.
+        return reply(render.page([], None, None))
 
     def _order(self, request: Request, params: Params, caller: Caller) -> Response:
         return reply(self._body(self._desk.live(caller, params["order_id"])))

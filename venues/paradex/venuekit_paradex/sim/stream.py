@@ -133,7 +133,8 @@ class Rpc:
         body = {"jsonrpc": "2.0", **answer, "usIn": then_us, "usOut": now_us, "usDiff": now_us - then_us}
         if key is not None:
             body["id"] = key
-        session.connection.send(json.dumps(body, separators=(",", ":")), f"reply:{method}")
+        # The venue ends its replies with a line feed (captured).
+        session.connection.send(json.dumps(body, separators=(",", ":")) + "\n", f"reply:{method}")
 
     # --- login
 
