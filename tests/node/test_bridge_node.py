@@ -236,6 +236,13 @@ def test_our_lines_go_to_nautilus_at_their_level(monkeypatch: pytest.MonkeyPatch
     assert seen == [("venuekit.below", level, f"{level} word") for level in ("info", "warning", "error")]
 
 
+def test_with_nautilus_s_log_off_our_lines_stay_where_they_were(caplog: pytest.LogCaptureFixture) -> None:
+    stop = logs.forward_logs(100)
+    logging.getLogger("venuekit.below").error("still seen")
+    stop()
+    assert "still seen" in caplog.text
+
+
 # -- processes -----------------------------------------------------------------------------------------------
 
 _SCRIPT = Path(__file__).parent / "bridge_process.py"

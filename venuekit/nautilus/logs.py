@@ -40,16 +40,23 @@ def _writer(logger: Logger, level: int) -> Callable[[str], None]:
 
 
 def forward_logs(level: int = logging.INFO) -> Callable[[], None]:
-    """Lines of `venuekit.*` from `level` up go to Nautilus's log until the returned function runs."""
+    """Lines of `venuekit.*` from `level` up go to Nautilus's log, and only there, until the result is called.
+
+    Above CRITICAL nothing changes: with Nautilus's log off, our lines still go where they went before.
+    """
+    if level > logging.CRITICAL:
+        return lambda: None
     logger = logging.getLogger(ROOT)
     handler = NautilusHandler(level)
-    before = logger.level
+    before, spread = logger.level, logger.propagate
     logger.addHandler(handler)
+    logger.propagate = False
     if logger.getEffectiveLevel() > level:
         logger.setLevel(level)
 
     def stop() -> None:
         logger.removeHandler(handler)
         logger.setLevel(before)
+        logger.propagate = spread
 
     return stop
