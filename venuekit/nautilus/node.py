@@ -327,7 +327,8 @@ def _trader_id(text: str) -> TraderId:
 
 
 def _log_spec(level: str) -> str:
-    return f"stdout={level.capitalize()}"
+    # Nautilus says Warn where everybody else says WARNING.
+    return f"stdout={level.capitalize().removesuffix('ing')}"
 
 
 def _one_line(error: BaseException) -> str:
