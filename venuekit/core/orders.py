@@ -7,7 +7,6 @@ yet. So whichever evidence comes first wins, and the later ones change nothing.
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from nautilus_trader.model import OrderStatus, OrderType, TimeInForce
 
+from venuekit.core.agenda import FILL_WAIT_NS, SOON_NS, Agenda
+from venuekit.core.evidence import deadlines, modify_of, named, newer, own_name, reason
 from venuekit.core.fills import FillBook, Standing
 from venuekit.core.order_state import (
     ENDED,
@@ -25,7 +26,6 @@ from venuekit.core.order_state import (
     Ending,
     FetchFills,
     FillVoided,
-    LookUp,
     ModifyRejected,
     Moment,
     OrderState,
@@ -36,14 +36,11 @@ from venuekit.core.order_state import (
     SendCancel,
     Sending,
     Tracked,
-    Updated,
     merged_ids,
     take_facts,
     tracked_from,
 )
 from venuekit.core.telling import (
-    FEE_TRIES,
-    MODIFY_HOLD_NS,
     UNTOLD,
     count,
     matches,
@@ -63,27 +60,10 @@ if TYPE_CHECKING:
     from venuekit.interfaces.manifest import Semantics
     from venuekit.interfaces.model import Order
     from venuekit.interfaces.telemetry import Counters
-    from venuekit.interfaces.time import Deadline
 
-_MS = 1_000_000
-_SOON_NS = 250 * _MS
-_LOOK_CAP_NS = 10_000 * _MS
-_FILL_WAIT_NS = 500 * _MS
-_FILL_CAP_NS = 30_000 * _MS
 _LOOKS_BEFORE_OWN_WORDS = 5
 """An execution whose order no look-up brings is reported with an order made from its own facts after these."""
 _CANCEL_TRIES_BEFORE_ALARM = 3
-
-_RANK = {
-    OrderStatus.SUBMITTED: 0,
-    OrderStatus.ACCEPTED: 1,
-    OrderStatus.TRIGGERED: 2,
-    OrderStatus.PARTIALLY_FILLED: 3,
-    OrderStatus.REJECTED: 4,
-    OrderStatus.CANCELED: 4,
-    OrderStatus.EXPIRED: 4,
-    OrderStatus.FILLED: 4,
-}
 
 
 @define
@@ -100,11 +80,12 @@ class OrderTracker:
     _by_ref: dict[str, Tracked] = field(factory=dict)
     _by_hash: dict[str, Tracked] = field(factory=dict)
     _closed: deque[Tracked] = field(factory=deque)
-    _heap: list[tuple[int, int, Tracked]] = field(factory=list)
     _by_height: dict[str, Tracked] = field(factory=dict)
-    _pushed: int = 0
     _modifies: int = 0
-    _tick: Tick | None = None
+    _agenda: Agenda = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._agenda = Agenda(self.semantics)
 
     # --- what is known
 
@@ -138,7 +119,7 @@ class OrderTracker:
 
     def next_due_ns(self) -> int | None:
         """Monotonic time at which `apply_time` has something to do, or None."""
-        return self._heap[0][0] if self._heap else None
+        return self._agenda.next_due_ns()
 
     # --- commands
 
@@ -158,7 +139,7 @@ class OrderTracker:
             self._bind(order, ids)
             order.sending = Sending.FLYING
             order.sent_mono_ns, order.sent_wall_ns = now.mono_ns, now.wall_ns
-            self._arm(order, now)
+            self._agenda.arm(order, now)
 
     def sent_again(self, key: str) -> None:
         """The very same bytes of the submit went out once more."""
@@ -203,7 +184,7 @@ class OrderTracker:
 
     def modifying(self, key: str, number: int, now: Moment) -> None:
         """The modify goes on the wire now."""
-        if (order := self._orders.get(key)) and (modify := _modify(order, number)):
+        if (order := self._orders.get(key)) and (modify := modify_of(order, number)):
             modify.sending = Sending.FLYING
             modify.asked_mono_ns, modify.asked_wall_ns = now.mono_ns, now.wall_ns
 
@@ -213,7 +194,7 @@ class OrderTracker:
         if order is None:
             return []
         order.answer_wanted = True
-        return [] if order.looking else [self._look(order, now)]
+        return [] if order.looking else [self._agenda.look(order, now)]
 
     # --- replies
 
@@ -239,7 +220,7 @@ class OrderTracker:
     def apply_modify(self, key: str, number: int, outcome: Outcome, now: Moment) -> list[Action]:
         """What the reply to a modify says of this order."""
         order = self._orders.get(key)
-        modify = _modify(order, number) if order is not None else None
+        modify = modify_of(order, number) if order is not None else None
         if order is None or modify is None:
             return []
         if isinstance(outcome, Accepted):
@@ -247,7 +228,7 @@ class OrderTracker:
             return self._take(order, outcome.record, now)
         if isinstance(outcome, RefusedOutcome) and not outcome.gone:
             order.modifies.remove(modify)
-            refused: list[Action] = [ModifyRejected(key, _reason(outcome), now.wall_ns)]
+            refused: list[Action] = [ModifyRejected(key, reason(outcome), now.wall_ns)]
             return refused + self._advance(order, now)
         modify.sending = Sending.RECEIVED if isinstance(outcome, Received) else Sending.UNKNOWN
         if modify.sending is Sending.UNKNOWN:
@@ -265,7 +246,7 @@ class OrderTracker:
             return self._take(order, outcome.record, now)
         if isinstance(outcome, RefusedOutcome) and not outcome.gone:
             order.cancel = None
-            refused: list[Action] = [CancelRejected(key, _reason(outcome), now.wall_ns)]
+            refused: list[Action] = [CancelRejected(key, reason(outcome), now.wall_ns)]
             return refused + self._advance(order, now)
         order.cancel.sending = Sending.RECEIVED if isinstance(outcome, Received) else Sending.UNKNOWN
         if order.cancel.sending is Sending.UNKNOWN:
@@ -289,7 +270,7 @@ class OrderTracker:
     ) -> list[Action]:
         """No reply to the modify came."""
         order = self._orders.get(key)
-        modify = _modify(order, number) if order is not None else None
+        modify = modify_of(order, number) if order is not None else None
         if order is None or modify is None:
             return []
         if evidence is Evidence.NOT_SENT:
@@ -307,7 +288,7 @@ class OrderTracker:
             return []
         order.cancel.sending = Sending.UNKNOWN
         if evidence is Evidence.NOT_SENT:
-            order.cancel.asked_mono_ns = now.mono_ns - self._settle_ns
+            order.cancel.asked_mono_ns = now.mono_ns - self._agenda.settle_ns
         self.counters.inc("orders.cancel_unknown")
         return self._advance(order, now)
 
@@ -338,7 +319,7 @@ class OrderTracker:
             self.counters.inc("fills.duplicates")
             return [] if order is None else self._advance(order, now)
         if order is None:
-            order = self._stranger(fill.ids if _named(fill.ids) else _own_name(fill))
+            order = self._stranger(fill.ids if named(fill.ids) else own_name(fill))
             self.counters.inc("fills.without_order")
         self._bind(order, fill.ids)
         if fill.ts_event <= order.base_ts:
@@ -390,27 +371,25 @@ class OrderTracker:
 
     def apply_tick(self, tick: Tick, now: Moment) -> list[Action]:
         """A block of the venue was seen; deadlines in blocks may have passed."""
-        if self._tick is not None and tick.height <= self._tick.height:
+        if self._agenda.tick is not None and tick.height <= self._agenda.tick.height:
             return []
-        self._tick = tick
+        self._agenda.tick = tick
         actions: list[Action] = []
         for key, order in list(self._by_height.items()):
             if order.ended and order.ending is not None and order.ending.settles is None:
                 del self._by_height[key]
-            elif any(isinstance(d, AfterHeight) and passed(d, 0, tick) for d in _deadlines(order)):
+            elif any(isinstance(d, AfterHeight) and passed(d, 0, tick) for d in deadlines(order)):
                 actions += self._advance(order, now)
         return actions
 
     def apply_time(self, now: Moment) -> list[Action]:
         """Everything that fell due."""
         actions: list[Action] = []
-        while self._heap and self._heap[0][0] <= now.mono_ns:
-            _, _, order = heapq.heappop(self._heap)
-            order.armed_ns = None
+        while (order := self._agenda.due(now)) is not None:
             if order.look_due_ns is not None and order.look_due_ns <= now.mono_ns:
-                actions.append(self._look(order, now))
+                actions.append(self._agenda.look(order, now))
             if order.fills_due_ns is not None and order.fills_due_ns <= now.mono_ns:
-                actions += self._ask_fills(order, now)
+                actions += self._agenda.ask_fills(order, now)
             actions += self._advance(order, now)
         return actions
 
@@ -434,8 +413,8 @@ class OrderTracker:
                 order.notional_raw -= fill.quantity.raw * fill.price.raw
         order.told = report.before
         order.told_values = (None, None, None)
-        order.retry_ns = now.mono_ns + _FILL_WAIT_NS
-        self._arm(order, now)
+        order.retry_ns = now.mono_ns + FILL_WAIT_NS
+        self._agenda.arm(order, now)
 
     def baseline(self, record: OrderRecord, fills: Sequence[FillRecord], now: Moment) -> Tracked:
         """The engine is being told of this order by other means (a mass status): nothing of it is new any more.
@@ -472,7 +451,7 @@ class OrderTracker:
             order.told = OrderStatus.PARTIALLY_FILLED if order.filled_raw else OrderStatus.ACCEPTED
         order.told_venue_id = order.venue_name()
         order.told_values = order.values
-        self._plan(order, now)
+        self._agenda.plan(order, now)
 
     # --- bookkeeping
 
@@ -502,7 +481,7 @@ class OrderTracker:
             self._by_ref[ids.client_ref] = order
         if ids.tx_hash is not None:
             self._by_hash[ids.tx_hash] = order
-        if any(isinstance(deadline, AfterHeight) for deadline in _deadlines(order)):
+        if any(isinstance(deadline, AfterHeight) for deadline in deadlines(order)):
             self._by_height[order.key] = order
 
     def _take_in(self, order: Tracked, stranger: Tracked) -> None:
@@ -526,11 +505,6 @@ class OrderTracker:
             self._by_ref.pop(old.ids.client_ref or "", None)
             self._by_hash.pop(old.ids.tx_hash or "", None)
 
-    @property
-    def _settle_ns(self) -> int:
-        """From here on a look-up sees what was sent, in the open list and in history."""
-        return max(self.semantics.lookup_settles_ms, self.semantics.history_lag_ms) * _MS
-
     # --- the steps
 
     def _take(self, order: Tracked, record: OrderRecord, now: Moment) -> list[Action]:
@@ -538,7 +512,7 @@ class OrderTracker:
         if record.filled is not None:
             order.claimed_raw = max(order.claimed_raw, record.filled.raw)
         actions: list[Action] = []
-        if _newer(order, record):
+        if newer(order, record):
             self._absorb(order, record)
         else:
             self.counters.inc("orders.stale_records")
@@ -606,7 +580,7 @@ class OrderTracker:
         if order.retry_ns is not None and order.retry_ns <= now.mono_ns:
             order.retry_ns = None
         if order.reportable and order.retry_ns is None:
-            actions += tell(order, self.fills, now, self._tick, self.semantics.modify_replaces_id)
+            actions += tell(order, self.fills, now, self._agenda.tick, self.semantics.modify_replaces_id)
         cancel = order.cancel
         if cancel is not None and cancel.held and order.ids.venue_order_id is not None and not order.ended:
             cancel.held = False
@@ -614,77 +588,12 @@ class OrderTracker:
         if order.ended and not was_ended:
             order.cancel = None
             self._retire(order)
-        self._plan(order, now)
-        return actions
-
-    def _plan(self, order: Tracked, now: Moment) -> None:
-        """Set the next question, or drop it when proof came from elsewhere."""
-        delay = self._question_ns(order, now)
-        if delay is None:
-            order.look_due_ns, order.look_tries = None, 0
-        elif order.look_due_ns is None and not order.looking:
-            order.look_due_ns = now.mono_ns + delay
-        missing = order.claimed_raw > order.filled_raw + order.waiting_raw or (
-            order.waiting and order.reportable
-        )
-        if not missing or order.modifies or order.told is OrderStatus.DENIED:
-            order.fills_due_ns, order.fills_tries = None, 0
-        elif order.fills_due_ns is None:
-            order.fills_due_ns = now.mono_ns + _FILL_WAIT_NS
-        self._arm(order, now)
-
-    def _question_ns(self, order: Tracked, now: Moment) -> int | None:
-        """How long to wait before the next look-up; None: nothing is open."""
-        if order.told is OrderStatus.DENIED or (order.ended and not order.answer_wanted):
-            return None
-        waits = [modify.sending for modify in order.modifies]
-        if order.cancel is not None and not order.cancel.held:
-            waits.append(order.cancel.sending)
-        if order.ours and order.told in UNTOLD and order.working is None and order.ending is None:
-            waits.append(order.sending)
-        over = order.ending is None and self._over(order.ids.ends, now)
-        hurry = over or not order.reportable or order.answer_wanted or (order.ending and order.modifies)
-        if not hurry and not any(wait in (Sending.UNKNOWN, Sending.RECEIVED) for wait in waits):
-            return None
-        back_off = min(_SOON_NS << min(order.look_tries, 6), _LOOK_CAP_NS)
-        if hurry or Sending.UNKNOWN in waits:
-            return back_off
-        return max(back_off, self.semantics.lookup_settles_ms * _MS)
-
-    def _arm(self, order: Tracked, now: Moment) -> None:
-        dues = [due for due in (order.look_due_ns, order.fills_due_ns, order.retry_ns) if due is not None]
-        if order.modifies and order.waiting:
-            dues.append(order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS)
-        for deadline in _deadlines(order):
-            if isinstance(deadline, AtWall) and deadline.ns > now.wall_ns and not order.ended:
-                dues.append(now.mono_ns + deadline.ns - now.wall_ns)
-        due = min((due for due in dues if due > now.mono_ns or due == order.retry_ns), default=None)
-        if due is not None and (order.armed_ns is None or due < order.armed_ns):
-            order.armed_ns = due
-            self._pushed += 1
-            heapq.heappush(self._heap, (due, self._pushed, order))
-
-    def _look(self, order: Tracked, now: Moment) -> LookUp:
-        order.look_due_ns, order.looking, order.look_asked = None, True, now
-        since = order.sent_wall_ns or order.ts_accepted or order.ts_last
-        return LookUp(order.key, order.ids, max(0, since - self._settle_ns))
-
-    def _ask_fills(self, order: Tracked, now: Moment) -> list[Action]:
-        order.fills_tries += 1
-        order.fills_due_ns = now.mono_ns + min(_FILL_WAIT_NS << min(order.fills_tries, 8), _FILL_CAP_NS)
-        since = order.sent_wall_ns or order.ts_accepted or order.ts_record
-        oldest = min((fill.ts_event for fill in order.waiting.values()), default=since)
-        actions: list[Action] = [FetchFills(max(0, min(since, oldest) - self._settle_ns))]
-        if order.fills_tries == FEE_TRIES and order.claimed_raw > order.filled_raw + order.waiting_raw:
-            lacking = order.claimed_raw - order.filled_raw - order.waiting_raw
-            actions.append(
-                Alarm("fills_missing", f"order {order.key}: fills of raw quantity {lacking} are missing")
-            )
+        self._agenda.plan(order, now)
         return actions
 
     def _refused_submit(self, order: Tracked, outcome: RefusedOutcome, now: Moment) -> list[Action]:
         if order.told in UNTOLD and not order.known_at_venue and not order.repeated:
-            actions: list[Action] = [self._reject(order, _reason(outcome), now.wall_ns, outcome.post_only)]
+            actions: list[Action] = [self._reject(order, reason(outcome), now.wall_ns, outcome.post_only)]
             return actions + self._advance(order, now)
         # A refusal against evidence, or of a repetition: the first one may well have arrived.
         self.counters.inc("orders.refused_against_evidence")
@@ -707,13 +616,13 @@ class OrderTracker:
             self._from_own_words(order, next(iter(order.waiting.values())))
         actions += self._advance(order, now)
         if order.look_due_ns is not None and isinstance(answer.ask_again, AtWall):
-            order.look_due_ns = now.mono_ns + max(_SOON_NS, answer.ask_again.ns - now.wall_ns)
-            self._arm(order, now)
+            order.look_due_ns = now.mono_ns + max(SOON_NS, answer.ask_again.ns - now.wall_ns)
+            self._agenda.arm(order, now)
         return actions
 
     def _denied_existence(self, order: Tracked, asked: Moment, now: Moment) -> list[Action]:
         """A conclusive not-found: proof of a refusal only when it was asked late enough to have seen the order."""
-        settled = asked.wall_ns - order.sent_wall_ns >= self._settle_ns
+        settled = asked.wall_ns - order.sent_wall_ns >= self._agenda.settle_ns
         if not order.known_at_venue:
             if order.ours and settled and order.sending in (Sending.RECEIVED, Sending.UNKNOWN):
                 self.counters.inc("orders.proven_absent")
@@ -723,9 +632,9 @@ class OrderTracker:
             self._from_own_words(order, next(iter(order.waiting.values())))
             return []
         order.denied_existence += 1
-        if settled and self._over(order.ids.ends, asked):
+        if settled and self._agenda.over(order.ids.ends, asked):
             if order.denied_existence == 1:
-                return [FetchFills(max(0, order.sent_wall_ns - self._settle_ns))]
+                return [FetchFills(max(0, order.sent_wall_ns - self._agenda.settle_ns))]
             order.ending = Ending(
                 OrderStatus.EXPIRED, now.wall_ns, None, "expired in silence", confirmed=True
             )
@@ -743,13 +652,13 @@ class OrderTracker:
         cancel = order.cancel
         waits = (Sending.RECEIVED, Sending.UNKNOWN)
         if cancel is not None and cancel.sending in waits:
-            if asked.mono_ns - cancel.asked_mono_ns >= self._settle_ns:
+            if asked.mono_ns - cancel.asked_mono_ns >= self._agenda.settle_ns:
                 cancel.sending = Sending.LOCAL
                 actions.append(SendCancel(order.key))
                 if cancel.tries == _CANCEL_TRIES_BEFORE_ALARM:
                     actions.append(Alarm("cancel_ignored", f"order {order.key} stays open after its cancels"))
         for modify in list(order.modifies):
-            if modify.sending in waits and asked.wall_ns - modify.asked_wall_ns >= self._settle_ns:
+            if modify.sending in waits and asked.wall_ns - modify.asked_wall_ns >= self._agenda.settle_ns:
                 order.modifies.remove(modify)
                 text = "NOT_APPLIED: the venue has the order with other values"
                 done = matches(order, modify)
@@ -787,45 +696,3 @@ class OrderTracker:
         order.instrument_id, order.side = fill.instrument_id, fill.side
         order.order_type, order.time_in_force = OrderType.MARKET, TimeInForce.IOC
         order.quantity = fill.quantity
-
-    def _over(self, deadline: Deadline | None, now: Moment) -> bool:
-        return deadline is not None and passed(deadline, now.wall_ns, self._tick)
-
-
-def _modify(order: Tracked, number: int) -> PendingModify | None:
-    return next((modify for modify in order.modifies if modify.number == number), None)
-
-
-def _reason(outcome: RefusedOutcome) -> str:
-    if outcome.text and outcome.text != outcome.code:
-        return f"{outcome.code}: {outcome.text}"
-    return outcome.code
-
-
-def _named(ids: WireIds) -> bool:
-    return bool(ids.client_order_id or ids.venue_order_id or ids.client_ref or ids.tx_hash)
-
-
-def _own_name(fill: FillRecord) -> WireIds:
-    """The order an execution without one gets: named after the execution, so that it is the same on replay."""
-    return WireIds(venue_order_id=f"{fill.kind.value}-{fill.trade_key}")
-
-
-def _deadlines(order: Tracked) -> list[Deadline]:
-    found = [order.ids.ends, order.ending.settles if order.ending is not None else None]
-    return [deadline for deadline in found if deadline is not None]
-
-
-def _newer(order: Tracked, record: OrderRecord) -> bool:
-    """True when the record is at least as new as the state; among equals no status goes back."""
-    if order.ended and record.status not in ENDED:
-        return False
-    if record.version is not None and order.version is not None and record.version != order.version:
-        return record.version > order.version
-    if (record.version is None or order.version is None) and record.ts_event != order.ts_record:
-        return record.ts_event > order.ts_record
-    if order.ending is not None and order.ending.settles is None:
-        return False
-    return _RANK.get(record.status or OrderStatus.SUBMITTED, 0) >= _RANK.get(
-        order.working or OrderStatus.SUBMITTED, 0
-    )

@@ -58,8 +58,8 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
         return actions + _late(order, book, ready)
     if ending is not None and is_refusal(order, ending):
         return [*actions, reject(order, ending.reason, ending.ts_event, ending.post_only_refusal)]
-    if order.told in UNTOLD and (order.working is not None or ready or ending is not None):
-        actions.append(_accept(order, ready, ending))
+    if order.told in UNTOLD and (order.working is not None or order.waiting or ending is not None):
+        actions.append(_accept(order, ending))
     if order.told in WORKING and not order.modifies:
         actions += _changes(order)
     if ready:
@@ -130,11 +130,11 @@ def close_modifies(order: Tracked, now: Moment) -> list[Action]:
     return actions
 
 
-def _accept(order: Tracked, ready: list[FillRecord], ending: Ending | None) -> Report:
+def _accept(order: Tracked, ending: Ending | None) -> Report:
     """The first report: accepted, with the values that were submitted, because an accept loses others."""
     moments = [order.ts_record] if order.ts_record > 0 else []
     moments += [ending.ts_event] if ending is not None else []
-    moments += [fill.ts_event for fill in ready]
+    moments += [fill.ts_event for fill in order.waiting.values()]
     order.ts_accepted = order.ts_accepted or min(moments, default=0)
     report = _report(order, OrderStatus.ACCEPTED, order.ts_accepted)
     quantity, price, trigger = order.told_values

@@ -1,0 +1,120 @@
+"""What must be asked, and when: look-ups and fill reads with back-off, and the one timer heap of the tracker."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from nautilus_trader.model import OrderStatus
+
+from venuekit.core.evidence import deadlines
+from venuekit.core.order_state import Action, Alarm, FetchFills, LookUp, Moment, Sending, Tracked
+from venuekit.core.telling import FEE_TRIES, MODIFY_HOLD_NS, UNTOLD
+from venuekit.interfaces.time import AtWall, passed
+
+if TYPE_CHECKING:
+    from venuekit.interfaces.manifest import Semantics
+    from venuekit.interfaces.time import Deadline, Tick
+
+_MS = 1_000_000
+SOON_NS = 250 * _MS
+_LOOK_CAP_NS = 10_000 * _MS
+FILL_WAIT_NS = 500 * _MS
+_FILL_CAP_NS = 30_000 * _MS
+
+
+@define
+class Agenda:
+    """Keeps every order's next question; proof from elsewhere takes it off again."""
+
+    semantics: Semantics
+    tick: Tick | None = None
+    _heap: list[tuple[int, int, Tracked]] = field(factory=list)
+    _pushed: int = 0
+
+    @property
+    def settle_ns(self) -> int:
+        """From here on a look-up sees what was sent, in the open list and in history."""
+        return max(self.semantics.lookup_settles_ms, self.semantics.history_lag_ms) * _MS
+
+    def next_due_ns(self) -> int | None:
+        """Monotonic time of the next question, or None."""
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: Moment) -> Tracked | None:
+        """An order whose timer has passed, taken off the heap; None: there is none."""
+        while self._heap and self._heap[0][0] <= now.mono_ns:
+            due, _, order = heapq.heappop(self._heap)
+            if order.armed_ns == due:
+                order.armed_ns = None
+                return order
+        return None
+
+    def plan(self, order: Tracked, now: Moment) -> None:
+        """Set the next question, or drop it when proof came from elsewhere."""
+        delay = self._question_ns(order, now)
+        if delay is None:
+            order.look_due_ns, order.look_tries = None, 0
+        elif order.look_due_ns is None and not order.looking:
+            order.look_due_ns = now.mono_ns + delay
+        missing = order.claimed_raw > order.filled_raw + order.waiting_raw or (
+            order.waiting and order.reportable
+        )
+        if not missing or order.modifies or order.told is OrderStatus.DENIED:
+            order.fills_due_ns, order.fills_tries = None, 0
+        elif order.fills_due_ns is None:
+            order.fills_due_ns = now.mono_ns + FILL_WAIT_NS
+        self.arm(order, now)
+
+    def _question_ns(self, order: Tracked, now: Moment) -> int | None:
+        """How long to wait before the next look-up; None: nothing is open."""
+        if order.told is OrderStatus.DENIED or (order.ended and not order.answer_wanted):
+            return None
+        waits = [modify.sending for modify in order.modifies]
+        if order.cancel is not None and not order.cancel.held:
+            waits.append(order.cancel.sending)
+        if order.ours and order.told in UNTOLD and order.working is None and order.ending is None:
+            waits.append(order.sending)
+        over = order.ending is None and self.over(order.ids.ends, now)
+        hurry = over or not order.reportable or order.answer_wanted or (order.ending and order.modifies)
+        if not hurry and not any(wait in (Sending.UNKNOWN, Sending.RECEIVED) for wait in waits):
+            return None
+        back_off = min(SOON_NS << min(order.look_tries, 6), _LOOK_CAP_NS)
+        if hurry or Sending.UNKNOWN in waits:
+            return back_off
+        return max(back_off, self.semantics.lookup_settles_ms * _MS)
+
+    def arm(self, order: Tracked, now: Moment) -> None:
+        dues = [due for due in (order.look_due_ns, order.fills_due_ns, order.retry_ns) if due is not None]
+        if order.modifies and order.waiting:
+            dues.append(order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS)
+        for deadline in deadlines(order):
+            if isinstance(deadline, AtWall) and deadline.ns > now.wall_ns and not order.ended:
+                dues.append(now.mono_ns + deadline.ns - now.wall_ns)
+        due = min((due for due in dues if due > now.mono_ns or due == order.retry_ns), default=None)
+        if due is not None and (order.armed_ns is None or due < order.armed_ns):
+            order.armed_ns = due
+            self._pushed += 1
+            heapq.heappush(self._heap, (due, self._pushed, order))
+
+    def look(self, order: Tracked, now: Moment) -> LookUp:
+        order.look_due_ns, order.looking, order.look_asked = None, True, now
+        since = order.sent_wall_ns or order.ts_accepted or order.ts_last
+        return LookUp(order.key, order.ids, max(0, since - self.settle_ns))
+
+    def ask_fills(self, order: Tracked, now: Moment) -> list[Action]:
+        order.fills_tries += 1
+        order.fills_due_ns = now.mono_ns + min(FILL_WAIT_NS << min(order.fills_tries, 8), _FILL_CAP_NS)
+        since = order.sent_wall_ns or order.ts_accepted or order.ts_record
+        oldest = min((fill.ts_event for fill in order.waiting.values()), default=since)
+        actions: list[Action] = [FetchFills(max(0, min(since, oldest) - self.settle_ns))]
+        if order.fills_tries == FEE_TRIES and order.claimed_raw > order.filled_raw + order.waiting_raw:
+            lacking = order.claimed_raw - order.filled_raw - order.waiting_raw
+            actions.append(
+                Alarm("fills_missing", f"order {order.key}: fills of raw quantity {lacking} are missing")
+            )
+        return actions
+
+    def over(self, deadline: Deadline | None, now: Moment) -> bool:
+        return deadline is not None and passed(deadline, now.wall_ns, self.tick)

@@ -1,0 +1,64 @@
+"""Judging evidence: which of two records is newer, which modify a number means, what a nameless fill is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nautilus_trader.model import OrderStatus
+
+from venuekit.core.order_state import ENDED, PendingModify, Tracked
+from venuekit.interfaces.records import FillRecord, OrderRecord, WireIds
+
+if TYPE_CHECKING:
+    from venuekit.interfaces.orders import RefusedOutcome
+    from venuekit.interfaces.time import Deadline
+
+RANK = {
+    OrderStatus.SUBMITTED: 0,
+    OrderStatus.ACCEPTED: 1,
+    OrderStatus.TRIGGERED: 2,
+    OrderStatus.PARTIALLY_FILLED: 3,
+    OrderStatus.REJECTED: 4,
+    OrderStatus.CANCELED: 4,
+    OrderStatus.EXPIRED: 4,
+    OrderStatus.FILLED: 4,
+}
+
+
+def newer(order: Tracked, record: OrderRecord) -> bool:
+    """True when the record is at least as new as the state; among equals no status goes back."""
+    if order.ended and record.status not in ENDED:
+        return False
+    if record.version is not None and order.version is not None and record.version != order.version:
+        return record.version > order.version
+    if (record.version is None or order.version is None) and record.ts_event != order.ts_record:
+        return record.ts_event > order.ts_record
+    if order.ending is not None and order.ending.settles is None:
+        return False
+    return RANK.get(record.status or OrderStatus.SUBMITTED, 0) >= RANK.get(
+        order.working or OrderStatus.SUBMITTED, 0
+    )
+
+
+def modify_of(order: Tracked, number: int) -> PendingModify | None:
+    return next((modify for modify in order.modifies if modify.number == number), None)
+
+
+def reason(outcome: RefusedOutcome) -> str:
+    if outcome.text and outcome.text != outcome.code:
+        return f"{outcome.code}: {outcome.text}"
+    return outcome.code
+
+
+def named(ids: WireIds) -> bool:
+    return bool(ids.client_order_id or ids.venue_order_id or ids.client_ref or ids.tx_hash)
+
+
+def own_name(fill: FillRecord) -> WireIds:
+    """The order an execution without one gets: named after the execution, so that it is the same on replay."""
+    return WireIds(venue_order_id=f"{fill.kind.value}-{fill.trade_key}")
+
+
+def deadlines(order: Tracked) -> list[Deadline]:
+    found = [order.ids.ends, order.ending.settles if order.ending is not None else None]
+    return [deadline for deadline in found if deadline is not None]
