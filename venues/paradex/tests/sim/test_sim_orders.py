@@ -370,19 +370,20 @@ def test_planted_lies_change_what_is_told_and_never_what_happened(bench) -> None
     for verb in ("suppress_fill", "duplicate_fill", "alter_fill"):
         bench.service.control(verb, {})
     stream = bench.stream().login().subscribe("fills.ALL")
+    order = place(bench, size="1", price="83000")
+    bench.after(5)
     for _ in range(4):
-        place(bench, type="MARKET", price=...)
-        bench.after(5)
+        bench.exchange.cross(order["id"], Decimal("0.1"))
         bench.rest("GET", "/fills")  # reading decides nothing
     true = bench.exchange.fills(bench.person.account)
-    assert [(str(one.price), str(one.quantity)) for one in true] == [("83500", "0.1")] * 4
+    assert [(str(one.price), str(one.quantity)) for one in true] == [("83000", "0.1")] * 4
     told = stream.take("fills.ALL")
     rest = bench.rest("GET", "/fills").json["results"][::-1]
     assert sorted(row["id"] for row in told) == sorted(row["id"] for row in rest)
     assert len(told) == 4  # lost, twice the second, the altered third, the true fourth
     assert true[0].id not in {row["id"] for row in told}
     assert len({row["id"] for row in told}) == 4
-    assert sorted(row["price"] for row in told) == ["83500", "83500", "83500", "83500.1"]
+    assert sorted(row["price"] for row in told) == ["83000", "83000", "83000", "83000.1"]
     assert bench.rest("GET", "/positions").json["results"][0]["size"] == "0.4"
 
 
@@ -396,3 +397,13 @@ def test_lies_can_be_planted_for_a_later_fill(bench) -> None:
     true = [one.id for one in bench.exchange.fills(bench.person.account)]
     told = [row["id"] for row in bench.rest("GET", "/fills").json["results"]]
     assert told == [true[3], true[1], true[0]]
+
+
+def test_a_fill_is_doubled_only_where_the_order_has_room_for_it(bench) -> None:
+    bench.service.control("duplicate_fill", {})
+    whole, partial = place(bench), place(bench)
+    bench.after(5)
+    bench.exchange.cross(whole["id"])
+    bench.exchange.cross(partial["id"], Decimal("0.05"))
+    told = [row["order_id"] for row in bench.rest("GET", "/fills").json["results"]]
+    assert sorted(told) == sorted([whole["id"], partial["id"], partial["id"]])

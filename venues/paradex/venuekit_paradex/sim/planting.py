@@ -27,15 +27,24 @@ class Planter:
     _shown: dict[str, tuple[Fill, ...]] = field(factory=dict)
 
     def plant(self, verb: str, skip: int = 0, count: int = 1) -> None:
-        """After `skip` true fills the next `count` ones are lost, doubled or altered."""
+        """After `skip` true fills the next `count` ones are lost, doubled or altered.
+
+        Only a fill that leaves room for its double in the order is doubled.
+        """
         self._orders.extend([""] * skip + [verb] * count)
 
     def decide(self, fill: Fill) -> tuple[Fill, ...]:
         """The fills that clients see for a new true one."""
-        made = self._lie(self._orders.popleft() if self._orders else "", fill)
+        made = self._lie(self._next(fill), fill)
         if made != (fill,):
             self._shown[fill.id] = made
         return made
+
+    def _next(self, fill: Fill) -> str:
+        # A doubled fill that would overfill its order is one that a client can tell: wait for one with room.
+        if not self._orders or (self._orders[0] == "duplicate_fill" and fill.remaining < fill.quantity):
+            return ""
+        return self._orders.popleft()
 
     def recall(self, fill: Fill) -> tuple[Fill, ...]:
         """What was decided about a fill, so that stream and history agree."""
