@@ -6,20 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-import stream_fakes as fake
 from nautilus_trader.model import (
     CryptoPerpetual,
     OrderBookDeltas,
-    OrderBookDepth,
-    Price,
     QuoteTick,
     TradeTick,
 )
 from stream_fakes import MarketWorld, instrument_id
 
-from venuekit.errors import BadValue, GiveUp, Unsupported
-from venuekit.interfaces.stream import BookUpdate, DataKind, Page, Want, Window
+from venuekit.interfaces.stream import DataKind, Want
 
 M0, M1 = instrument_id("M0"), instrument_id("M1")
 DELTAS, DEPTH, QUOTES, TRADES = (
