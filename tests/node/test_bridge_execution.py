@@ -191,11 +191,26 @@ def test_cancels_single_batch_and_all() -> None:
             ids[:1],
             ids[1:],
         ]
+
+    fake.run(rig, body)
+
+
+def test_cancel_all_covers_open_and_in_flight_orders() -> None:
+    silent: list[bool] = []
+    rig = fake.build({"submit": lambda *given: (fake.submitted if silent else fake.accept)(*given)})
+
+    async def body(rig: fake.BridgeRig) -> None:
+        open_order = await _accepted(rig)
+        silent.append(True)
+        waiting = rig.recorder.buy()
+        await rig.until(lambda: rig.order(waiting).status == OrderStatus.SUBMITTED, "submitted")
         rig.recorder.cancel_all_orders(IID, strategy_only=False)
         await rig.until(lambda: rig.service.seen("cancel_all"), "cancel all")
         ((instrument_id, side, covered),) = rig.service.seen("cancel_all")
         assert (instrument_id, side) == (IID, None)
-        assert {one.client_order_id for one in covered} == set(ids)
+        both = {open_order.client_order_id, waiting.client_order_id}
+        assert {one.client_order_id for one in covered} == both
+        rig.service.sink.rejected(waiting, "over", 1, False)
 
     fake.run(rig, body)
 
