@@ -382,6 +382,7 @@ class VenueExecutionClient(ExecutionClient):
         try:
             self._service.query_account()
         except Exception:
+            # A query that fails changes nothing and may be asked again: counted and logged.
             self.count("bridge.exec.query_failed")
             self.log.exception("query of the account failed")
 
@@ -392,6 +393,7 @@ class VenueExecutionClient(ExecutionClient):
         try:
             self._service.query(order)
         except Exception:
+            # The engine's open-order check asks again: counted and logged.
             self.count("bridge.exec.query_failed")
             self.log.exception("look-up of %s failed", order.client_order_id)
 
