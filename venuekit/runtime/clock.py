@@ -34,7 +34,8 @@ class RealClock:
         return loop.call_later(max(0.0, (mono_ns - time.monotonic_ns()) / 1e9), fn)
 
     async def sleep_until(self, mono_ns: int) -> None:
-        """Return once `mono_ns` has come."""
+        """Return once `mono_ns` has come; a moment in the past lets the loop go on once."""
+        await asyncio.sleep(max(0.0, (mono_ns - time.monotonic_ns()) / 1e9))
         while (left := mono_ns - time.monotonic_ns()) > 0:
             await asyncio.sleep(left / 1e9)
 
