@@ -65,11 +65,18 @@ class Rig:
     async def opened(cls, folder: str, exchange: object, clock: ManualClock, **options: object) -> Rig:
         rig = cls(folder, exchange, clock, options.get("journal"))
         await rig._compose(options.get("signer"))
-        starting = asyncio.ensure_future(rig.service.start())
-        await rig.run(200)
-        assert starting.done(), "the start hangs"
-        starting.result()
+        await rig.started()
         return rig
+
+    async def started(self) -> None:
+        """The service is live. The signer warms up in a real thread, so a little real time may pass."""
+        starting = asyncio.ensure_future(self.service.start())
+        for _ in range(500):
+            await self.run(1)
+            if starting.done():
+                return starting.result()
+            await asyncio.sleep(0.002)
+        raise AssertionError("the start hangs")
 
     async def _compose(self, signer: object) -> None:
         wires = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ class MemoryLink:
     def send(self, frame: str) -> None:
         if not self.open:
             raise SendFailed("closed", evidence=Evidence.NOT_SENT)
-        self.exchange.on_stream_frame(self, json.loads(frame))
+        asyncio.get_running_loop().call_soon(self.exchange.on_stream_frame, self, json.loads(frame))
 
     async def close(self, code: int = 1000) -> None:
         self.open = False

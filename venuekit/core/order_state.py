@@ -308,8 +308,8 @@ class Tracked:
 
     @property
     def reportable(self) -> bool:
-        """True when every fact a report needs is known."""
-        return None not in (self.instrument_id, self.side, self.order_type, self.quantity)
+        """True when every fact a report needs is known; a type nobody says is read off the price."""
+        return None not in (self.instrument_id, self.side, self.quantity)
 
     @property
     def values(self) -> tuple[Quantity | None, Price | None, Price | None]:
@@ -335,7 +335,7 @@ class Tracked:
             venue_order_id=self.venue_name(),
             instrument_id=self.instrument_id,
             side=self.side,
-            order_type=self.order_type or OrderType.LIMIT,
+            order_type=self.order_type or (OrderType.MARKET if self.price is None else OrderType.LIMIT),
             time_in_force=self.time_in_force or TimeInForce.GTC,
             status=status,
             quantity=self.quantity,

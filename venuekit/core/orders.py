@@ -127,11 +127,12 @@ class OrderTracker:
         """The order was reported submitted."""
         self._add(tracked_from(order, OrderStatus.SUBMITTED))
 
-    def adopt(self, order: Tracked) -> None:
+    def adopt(self, order: Tracked, now: Moment) -> None:
         """An order from the journal or the engine's cache is tracked; one already known stays as it is."""
         if order.key not in self._orders:
             self._add(order)
             self._bind(order, order.ids)
+            self._agenda.plan(order, now)
 
     def sending(self, key: str, ids: WireIds, now: Moment) -> None:
         """The submit of this order goes on the wire now, with these ids."""

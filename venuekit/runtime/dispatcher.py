@@ -71,10 +71,6 @@ class PermitSource(Protocol):
         """Return when the operation may go on the wire."""
         ...
 
-    def feedback(self, op: str, reply: Reply) -> None:
-        """Fold in what a reply says about limits."""
-        ...
-
     def apply_height(self, height: int) -> None:
         """A block of the venue was seen."""
         ...
@@ -260,9 +256,10 @@ class Dispatcher:
             self._listener.on_prepared(job, prepared, stamp)
             job.sent, fate = True, NonceFate.UNCERTAIN
             reply = await self._exchange(job, prepared, handed_over)
-            self._pacer.feedback(prepared.request.op, reply)
             verdict = self._codec.verdict(prepared, reply)
-            fate = verdict.nonce
+            stale = isinstance(verdict.whole, RefusedOutcome) and verdict.whole.nonce_stale
+            # A refused nonce is not free: counting on from it would be refused again.
+            fate = NonceFate.UNCERTAIN if stale else verdict.nonce
             return verdict, prepared
         except SendFailed as error:
             if error.evidence is Evidence.NOT_SENT:

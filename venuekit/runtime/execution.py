@@ -217,7 +217,7 @@ class ExecutionService:
             self._tracker.fills.applied(trade_key, ts_event)
         for intent in self._journal.open_intents():
             self._counters.inc("journal.open_intents")
-            self._tracker.adopt(tracked_of_intent(intent))
+            self._tracker.adopt(tracked_of_intent(intent), self._delivery.now())
 
     # --- evidence
 
@@ -426,7 +426,7 @@ class ExecutionService:
             tracked = tracked_of_engine(order, raw)
             for trade_id in order.trade_ids:
                 self._tracker.fills.applied(trade_id.value, order.ts_last)
-            self._tracker.adopt(tracked)
+            self._tracker.adopt(tracked, self._delivery.now())
         self._delivery.orders[tracked.key] = order
         return tracked
 

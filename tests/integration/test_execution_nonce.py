@@ -1,0 +1,356 @@
+"""The execution service over a venue with strict nonces: nothing is lost when one of them is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from account_rig import Rig, load
+from engine_double import limit
+from memory_wire import answers, never_left, reply_lost, request_lost
+from nautilus_trader.model import OrderSide, OrderStatus, Price, Quantity
+
+from venuekit.runtime.clock import ManualClock
+from venuekit.runtime.journal import MemoryJournal
+
+
+def run(body: Callable[[Rig], Awaitable[None]], *, journal: MemoryJournal | None = None) -> None:
+    """The venue is opened, `body` runs, and everything is stopped."""
+
+    async def whole() -> None:
+        clock = ManualClock()
+        module = load("nonce_venue", "nonce_exchange")
+        rig = await Rig.opened(
+            "nonce_venue", module.NonceExchange(clock), clock, signer=module.ToySigner(), journal=journal
+        )
+        await body(rig)
+        await rig.stop()
+
+    asyncio.run(whole())
+
+
+def nonces(rig: Rig) -> list[int]:
+    return [tx["nonce"] for tx in rig.exchange.commands()]
+
+
+def test_a_burst_keeps_the_nonces_in_order_on_the_wire() -> None:
+    async def body(rig: Rig) -> None:
+        orders = [rig.engine.add(limit(f"O-{n}", rig.iid)) for n in range(1, 9)]
+        rig.service.submit(orders)
+        await rig.run(10)
+        assert nonces(rig) == list(range(40, 48))
+        assert [tx["client"] for tx in rig.exchange.txs] == list(range(1, 9))
+        assert all(order.status == OrderStatus.ACCEPTED for order in orders)
+        assert rig.counters.get("nonces.resync") == 1, "asked once, at the first use"
+
+    run(body)
+
+
+def test_a_refusal_that_comes_late_is_a_rejection() -> None:
+    async def body(rig: Rig) -> None:
+        rig.exchange.no_margin.add(1)
+        rig.exchange.automatic = False
+        await rig.submit("O-1")
+        await rig.run(500)
+        assert rig.events("O-1") == ["submitted"]
+        rig.exchange.decide()
+        assert rig.events("O-1") == ["submitted", "rejected"]
+        assert rig.engine.reasons["O-1"] == "canceled-margin"
+
+    run(body)
+
+
+def test_a_refusal_by_the_api_frees_its_nonce() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1", quantity="13.000")
+        assert rig.events("O-1") == ["submitted", "rejected"]
+        await rig.submit("O-2")
+        assert rig.events("O-2") == ["submitted", "accepted"]
+        assert nonces(rig) == [40, 40]
+
+    run(body)
+
+
+def test_a_stale_nonce_is_asked_for_and_stamped_once_more() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1")
+        rig.exchange.next_nonce = 70
+        await rig.submit("O-2")
+        assert nonces(rig) == [40, 41, 70]
+        assert rig.events("O-2") == ["submitted", "accepted"]
+        assert rig.counters.get("nonces.resync") == 2
+
+    run(body)
+
+
+def test_an_uncertain_nonce_stops_the_lane_until_the_venue_was_asked() -> None:
+    async def body(rig: Rig) -> None:
+        rig.exchange.faults.append(reply_lost)
+        await rig.submit("O-1")
+        await rig.submit("O-2")
+        await rig.run(10)
+        assert nonces(rig) == [40, 41], "the first went out in order, so the lane was free"
+        await rig.run(5_000)
+        await rig.submit("O-3")
+        await rig.run(1)
+        assert nonces(rig) == [40, 41, 42]
+        assert rig.counters.get("nonces.resync") == 2
+        assert rig.events("O-1") == ["submitted", "accepted"]
+        assert len(rig.exchange.orders) == 3
+
+    run(body)
+
+
+def test_a_lost_request_ends_rejected_by_proof_and_its_nonce_is_used_again() -> None:
+    async def body(rig: Rig) -> None:
+        rig.exchange.faults.append(request_lost)
+        await rig.submit("O-1")
+        await rig.run(1_000)
+        assert rig.events("O-1") == ["submitted"], "no reply proves nothing"
+        await rig.run(20_000)
+        assert rig.events("O-1") == ["submitted", "rejected"]
+        assert rig.engine.reasons["O-1"].startswith("NOT_FOUND_AT_VENUE")
+        await rig.submit("O-2")
+        assert nonces(rig) == [40, 40]
+        assert rig.events("O-2") == ["submitted", "accepted"]
+
+    run(body)
+
+
+def test_a_not_found_asked_too_early_proves_nothing() -> None:
+    async def body(rig: Rig) -> None:
+        rig.exchange.automatic = False
+        await rig.submit("O-1")
+        await rig.run(1_900)
+        assert rig.counters.get("lookups.not_found") >= 1, "asked one second after the receipt"
+        assert rig.events("O-1") == ["submitted"], "the venue says that two seconds must pass"
+        rig.exchange.decide()
+        await rig.run(10_000)
+        assert rig.events("O-1") == ["submitted", "accepted"]
+
+    run(body)
+
+
+def test_taken_by_the_api_and_lost_in_the_sequencer() -> None:
+    async def body(rig: Rig) -> None:
+        rig.exchange.drop.add(1)
+        await rig.submit("O-1")
+        await rig.run(30_000)
+        assert rig.events("O-1") == ["submitted", "rejected"]
+
+    run(body)
+
+
+def test_a_cancel_is_held_until_the_index_is_known() -> None:
+    async def body(rig: Rig) -> None:
+        rig.exchange.automatic = False
+        order = await rig.submit("O-1")
+        rig.engine.pending_cancel(order)
+        rig.service.cancel([order])
+        await rig.run(10)
+        assert [tx["op"] for tx in rig.exchange.commands()] == ["create"]
+        rig.exchange.automatic = True
+        rig.exchange.decide()
+        await rig.run(1)
+        assert [tx["op"] for tx in rig.exchange.commands()] == ["create", "cancel"]
+        assert rig.exchange.commands()[1]["index"] == "500"
+        assert rig.events("O-1") == ["submitted", "accepted", "canceled"]
+
+    run(body)
+
+
+def test_a_cancel_that_never_left_is_sent_once_the_order_is_seen_open() -> None:
+    async def body(rig: Rig) -> None:
+        order = await rig.submit("O-1")
+        rig.exchange.faults.append(never_left)
+        rig.engine.pending_cancel(order)
+        rig.service.cancel([order])
+        await rig.run(20_000)
+        assert rig.events("O-1") == ["submitted", "accepted", "canceled"]
+
+    run(body)
+
+
+def test_modify_is_confirmed_by_values_and_holds_plain_reports_back() -> None:
+    async def body(rig: Rig) -> None:
+        order = await rig.submit("O-1")
+        rig.exchange.automatic = False
+        rig.engine.pending_update(order)
+        rig.service.modify(order, None, Price.from_str("101.0"), None)
+        await rig.run(1)
+        rig.exchange.match(1, "0.250")
+        assert rig.events("O-1") == ["submitted", "accepted"], "held back: a report would lose the change"
+        rig.exchange.decide()
+        assert rig.events("O-1")[2:] == ["updated 1.000 101.0 NV-500", "filled 0.250@100.0 9000"]
+
+    run(body)
+
+
+def test_a_modify_whose_reply_is_lost_ends_by_a_look_up() -> None:
+    async def body(rig: Rig) -> None:
+        applied, lost = await rig.submit("O-1"), await rig.submit("O-2")
+        rig.exchange.mute = True
+        rig.exchange.faults += [reply_lost, request_lost]
+        for order in (applied, lost):
+            rig.engine.pending_update(order)
+            rig.service.modify(order, Quantity.from_str("2.000"), None, None)
+        await rig.run(30_000)
+        assert rig.events("O-1")[-1] == "updated 2.000 100.0 NV-500"
+        assert rig.events("O-2")[-1] == "modify_rejected"
+        assert rig.engine.reasons["O-2"].startswith("NOT_APPLIED")
+
+    run(body)
+
+
+def test_modify_of_a_filling_order() -> None:
+    async def body(rig: Rig) -> None:
+        order = await rig.submit("O-1")
+        rig.exchange.automatic = False
+        rig.engine.pending_update(order)
+        rig.service.modify(order, Quantity.from_str("2.000"), None, None)
+        await rig.run(1)
+        rig.exchange.match(1, "1.000")
+        assert rig.events("O-1")[2:] == ["modify_rejected", "filled 1.000@100.0 9000"]
+        assert order.status == OrderStatus.FILLED
+        rig.exchange.decide()
+        await rig.run(10_000)
+        assert rig.events("O-1")[-1] == "filled 1.000@100.0 9000"
+
+    run(body)
+
+
+def test_denials_put_nothing_on_the_wire() -> None:
+    async def body(rig: Rig) -> None:
+        order = await rig.submit("O-1")
+        sent = len(rig.exchange.commands())
+        await rig.submit("bad name")
+        await rig.submit("O-2", price="100.3")
+        await rig.submit("O-1")
+        rig.service.modify(order, None, None, Price.from_str("90.0"))
+        await rig.run(10)
+        assert rig.events("bad") == ["name denied INVALID_CLIENT_ORDER_ID"]
+        assert rig.events("O-2") == ["denied PRICE_PRECISION_EXCEEDS_MAXIMUM"]
+        assert rig.events("O-1")[-2:] == ["denied INVALID_CLIENT_ORDER_ID", "modify_rejected"]
+        assert len(rig.exchange.commands()) == sent
+
+    run(body)
+
+
+def test_cancel_all_is_one_command_where_the_venue_has_it() -> None:
+    async def body(rig: Rig) -> None:
+        orders = [await rig.submit(f"O-{n}") for n in (1, 2)]
+        for order in orders:
+            rig.engine.pending_cancel(order)
+        rig.service.cancel_all(rig.iid, None, orders)
+        await rig.run(10)
+        assert [tx["op"] for tx in rig.exchange.commands()][2:] == ["cancel_all"]
+        assert rig.events("O-2") == ["submitted", "accepted", "canceled"]
+        third = await rig.submit("O-3", side=OrderSide.SELL)
+        rig.service.cancel_all(rig.iid, OrderSide.SELL, [third])
+        await rig.run(10)
+        assert [tx["op"] for tx in rig.exchange.commands()][-1] == "cancel", "no side in the venue's command"
+
+    run(body)
+
+
+def test_a_silently_lost_frame_is_found_by_the_periodic_check() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1")
+        await rig.submit("O-2")
+        rig.exchange.mute = True
+        rig.exchange.match(1, "1.000")
+        rig.exchange.match(2, "0.500")
+        rig.exchange.mute = False
+        await rig.run(5_000)
+        asking = asyncio.ensure_future(rig.service.order_reports(True, None))
+        await rig.run(10_000)
+        assert [str(report.client_order_id) for report in asking.result()] == ["O-2"]
+        assert rig.events("O-1")[-1] == "filled 1.000@100.0 9000"
+        assert rig.events("O-2")[-1] == "filled 0.500@100.0 9001"
+
+    run(body)
+
+
+def test_mass_status_of_an_account_with_history_over_several_pages() -> None:
+    async def body(rig: Rig) -> None:
+        for n in range(1, 6):
+            await rig.submit(f"O-{n}")
+        for n in range(1, 5):
+            rig.exchange.match(n, "0.500")
+        rig.exchange.match(1, "0.500")
+        await rig.run(100)
+
+        fresh = Rig("nonce_venue", rig.exchange, rig.clock)
+        await fresh._compose(load("nonce_venue", "nonce_exchange").ToySigner())
+        await fresh.started()
+        asking = asyncio.ensure_future(fresh.service.mass_status(60))
+        await rig.run(10_000)
+        parts = asking.result()
+        assert {str(o.client_order_id): str(o.filled_qty) for o in parts.orders} == {
+            "O-1": "1.000",
+            "O-2": "0.500",
+            "O-3": "0.500",
+            "O-4": "0.500",
+            "O-5": "0.000",
+        }
+        assert sorted(str(f.trade_id) for f in parts.fills) == ["9000", "9001", "9002", "9003", "9004"]
+        assert [(str(p.quantity), str(p.avg_px_open)) for p in parts.positions] == [("2.500", "100.0")]
+        rig.exchange.match(5, "1.000")
+        assert fresh.engine.events("O-5")[-1] == "filled 1.000@100.0 9005"
+        assert [line for line in fresh.engine.log if "9000" in line] == [], "told by the mass status, not again"
+        await fresh.stop()
+
+    run(body)
+
+
+def test_orders_of_an_earlier_run_keep_their_client_ids() -> None:
+    journal, kept = MemoryJournal(), []
+
+    async def first(rig: Rig) -> None:
+        await rig.submit("O-1")
+        rig.exchange.faults += [reply_lost, request_lost]
+        await rig.submit("O-2")
+        await rig.submit("O-3")
+        kept.extend([rig.exchange, rig.clock])
+
+    run_kept(first, journal)
+    assert [entry.intent.facts.client_order_id for entry in journal.open_intents()] == ["O-1", "O-2", "O-3"]
+
+    async def second() -> None:
+        rig = Rig("nonce_venue", *kept, journal)
+        await rig._compose(load("nonce_venue", "nonce_exchange").ToySigner())
+        await rig.started()
+        asking = asyncio.ensure_future(rig.service.mass_status(None))
+        await rig.run(20_000)
+        names = [str(order.client_order_id) for order in asking.result().orders]
+        assert sorted(names) == ["O-1", "O-2"]
+        assert [entry.intent.facts.client_order_id for entry in journal.open_intents()] == ["O-1", "O-2"]
+        await rig.stop()
+
+    asyncio.run(second())
+
+
+def run_kept(body: Callable[[Rig], Awaitable[None]], journal: MemoryJournal) -> None:
+    """Like `run`, but the process dies without a stop: only the journal and the exchange are left."""
+
+    async def whole() -> None:
+        clock = ManualClock()
+        module = load("nonce_venue", "nonce_exchange")
+        rig = await Rig.opened(
+            "nonce_venue", module.NonceExchange(clock), clock, signer=module.ToySigner(), journal=journal
+        )
+        await body(rig)
+        rig.exchange.links.clear()
+
+    asyncio.run(whole())
+
+
+def test_an_html_answer_to_a_submit_that_took_effect() -> None:
+    async def body(rig: Rig) -> None:
+        rig.exchange.faults.append(answers("error", b'{"code": 503}', arrives=True))
+        await rig.submit("O-1")
+        assert rig.events("O-1") == ["submitted", "accepted"], "the stream proves it before any question"
+        await rig.run(5_000)
+        assert rig.counters.get("lookups.asked") == 0
+
+    run(body)
