@@ -24,11 +24,11 @@ from nautilus_trader.model import (
     TimeInForce,
     TraderId,
 )
+from venuekit_paradex.instruments import ParadexInstruments
 
 from venuekit.core.symbols import Symbols
 from venuekit.interfaces.request import HttpRequest, Reply
 from venuekit.runtime.clock import ManualClock
-from venuekit_paradex.instruments import ParadexInstruments
 
 DATA = Path(__file__).parent / "data"
 BTC = InstrumentId.from_str("BTC-USD-PERP.PARADEX")

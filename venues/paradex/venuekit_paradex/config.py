@@ -19,9 +19,9 @@ class ParadexConfig:
     """Credentials are references; everything has a default that suits trading."""
 
     key: SecretRef | None = None
-    """A reference to the Stark (L2) private key: `env:NAME`, `file:PATH`, `keyring:SERVICE/USER`, `cmd:COMMAND`."""
+    """A reference to the Stark (L2) private key, such as `env:NAME`, `file:PATH` or `cmd:COMMAND`."""
     account: str = ""
-    """The account's address (0x hex). Empty: derived from the key; a subkey must name its main account here."""
+    """The account's address (0x hex). Empty: derived from the key; a subkey must name its main account."""
     sbe: bool = True
     """False asks for JSON frames, which production serves on private channels only."""
     sbe_version: int = field(default=2, validator=_version)

@@ -48,8 +48,8 @@ def _margin(row: MarketRow) -> tuple[Decimal | None, Decimal | None]:
 def parse_instrument(row: MarketRow, venue: str, ts_ns: int) -> CryptoPerpetual:
     """The perpetual of one market row; raises DecodeError.
 
-    The minimum notional value is left out of the instrument: the venue measures it at the mark price and frees
-    orders that close a position, while Nautilus would apply it to the order's own price and to closing orders too.
+    The minimum notional value is left out of the instrument: the venue measures it at the mark price and
+    frees orders that close a position, while Nautilus would apply it at the order's price to all of them.
     """
     tick, price_precision = _increment(row.price_tick_size, "price_tick_size")
     lot, size_precision = _increment(row.order_size_increment, "order_size_increment")
@@ -62,8 +62,8 @@ def parse_instrument(row: MarketRow, venue: str, ts_ns: int) -> CryptoPerpetual:
         instrument_id=InstrumentId(Symbol(row.symbol), Venue(venue)),
         raw_symbol=Symbol(row.symbol),
         base_currency=currency_of(row.base_currency),
-        # Prices are quoted in USD and every cost, margin and profit is USDC. Nautilus books these in the quote
-        # currency of a linear contract, and its risk engine would look for free USD that no account holds.
+        # Prices are quoted in USD and every cost, margin and profit is USDC. Nautilus books these in the
+        # quote currency of a linear contract: its risk engine would look for USD that no account holds.
         quote_currency=currency_of(row.settlement_currency),
         settlement_currency=currency_of(row.settlement_currency),
         is_inverse=False,
@@ -89,7 +89,7 @@ def parse_instrument(row: MarketRow, venue: str, ts_ns: int) -> CryptoPerpetual:
 
 
 class ParadexInstruments:
-    """Loads every perpetual of the venue. All are registered, so that the account's other markets can be read."""
+    """Loads every perpetual. All are registered, so that the account's other markets can be read."""
 
     __slots__ = ("_clock", "_counters", "_log", "_port", "_symbols", "_venue")
 
@@ -111,7 +111,7 @@ class ParadexInstruments:
         self._log = log
 
     async def load(self, only: Collection[InstrumentId] | None) -> Sequence[Instrument]:
-        """The instruments (all, or those asked for); a market that cannot be read is counted, logged and left out."""
+        """The instruments (all, or those asked for); an unreadable market is counted, logged, left out."""
         request = HttpRequest(op="markets", method="GET", path="/markets")
         rows = parse_rows(await read(self._port, request)).results
         found: list[Instrument] = []

@@ -61,8 +61,8 @@ OPERATIONS = {
     "cancel_all": _command(Priority.CANCEL),
 }
 
-# A reply's headers do not say which window they count; the shorter one takes them, where a larger number of the
-# other window changes nothing.
+# A reply's headers do not say which window they count; the shorter one takes them, where a larger number of
+# the other window changes nothing.
 BUCKETS = {
     "public_ip_min": Bucket(Scope.IP, 1_500, Seconds(60), 1_500, _LEFT, _FULL_AT),
     "auth_ip_min": Bucket(Scope.IP, 600, Seconds(60), 600, _LEFT, _FULL_AT),

@@ -1,6 +1,6 @@
 """Order entry: a Nautilus order to a signed request, and a reply to a verdict. No I/O.
 
-A reply to a new order never accepts it: `NEW` comes before the risk check, which speaks on the order's channel.
+A reply to a new order never accepts it: `NEW` comes before the risk check, which speaks on the order channel.
 A reply to a cancel only queues it: the order may still fill first.
 """
 
@@ -106,7 +106,7 @@ class ParadexOrders:
         self._recv_window_ms = recv_window_ms
 
     def check(self, command: Command) -> Denied | None:
-        """What the manifest cannot say: a resting instruction beside an immediate one, numbers too fine to sign."""
+        """What the manifest cannot say: post-only beside an immediate order, numbers too fine to sign."""
         if isinstance(command, Modify):
             return Denied("UNSUPPORTED_MODIFY", "orders cannot be changed yet: cancel and place again")
         if not isinstance(command, Submit):
@@ -290,7 +290,7 @@ def _received(prepared: Prepared, venue_id: str | None) -> Verdict:
 
 
 def _created_id(body: bytes, *, over_stream: bool) -> str | None:
-    """The venue's order id; None when the body does not say, which takes nothing from the proof of the status."""
+    """The venue's order id; None when the body does not say: the status is the proof."""
     try:
         if over_stream:
             order = msgspec.json.decode(body, type=_CreateResult).order
@@ -322,7 +322,7 @@ def _refused(op: str, reply: Reply, *, over_stream: bool) -> Outcome:
         return RefusedOutcome(code, shown, gone=True)
     if says in (Says.REFUSED, Says.MODE):
         return RefusedOutcome(code, shown, post_only=POST_ONLY_CROSSED in text)
-    # A duplicate id means that an order of this name exists; a limit, a breakdown, an unknown code prove nothing.
+    # A duplicate id says that such an order exists; a limit, a breakdown, an unknown code prove nothing.
     return Unknown(f"{reply.status} {code} {shown}".strip())
 
 

@@ -1,12 +1,12 @@
 """The two streams: public market data and the private channels, over one JSON-RPC WebSocket each.
 
-Requests, acknowledgements and errors are JSON texts. Data comes as SBE frames on a session that asked for them,
-as JSON otherwise; private channels may come either way on any session, so both are always understood.
+Requests, acknowledgements and errors are JSON texts. Data comes as SBE frames on a session that asked for
+them, as JSON otherwise; private channels may come either way on any session, so both are understood.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from struct import error as struct_error
 from typing import TYPE_CHECKING, Final
 
@@ -27,11 +27,12 @@ from venuekit.interfaces.stream import (
     TopicAck,
     Want,
 )
-from venuekit_paradex.wire import market_json, sbe, schema
+from venuekit_paradex.wire import market_json, schema
 from venuekit_paradex.wire.account import parse_private
 from venuekit_paradex.wire.json import Envelope, RpcError
 from venuekit_paradex.wire.market_sbe import parse_public
 from venuekit_paradex.wire.replies import SAYS
+from venuekit_paradex.wire.sbe import MarketFrames
 
 if TYPE_CHECKING:
     from venuekit.core.symbols import Symbols
@@ -43,6 +44,7 @@ STANDING: Final = ("orders.ALL", "fills.ALL", "positions", "account")
 # Ids of the frames that the codec itself sends; requests of the framework count from 1. At most 16 digits.
 _OWN_IDS: Final = 4_000_000_000_000_000
 _LOGIN: Final = "auth"
+_SCHEMA: Final = schema.SCHEMA_ID.to_bytes(2, "little")
 
 _CHANNELS: Final[dict[DataKind, str]] = {
     DataKind.BOOK_DELTAS: "order_book.{}.deltas",
@@ -56,11 +58,6 @@ _CHANNELS: Final[dict[DataKind, str]] = {
     DataKind.INSTRUMENT: "markets.{}",
 }
 
-_HOT: Final[dict[int, Callable[[bytes, int, Symbols, int], Decoded]]] = {
-    schema.TRADE: sbe.decode_trade,
-    schema.BBO: sbe.decode_bbo,
-    schema.BOOK: sbe.decode_book,
-}
 _PUBLIC: Final = frozenset({schema.SUMMARY, schema.FUNDING})
 _PRIVATE: Final = frozenset({schema.ORDER, schema.FILL, schema.POSITION, schema.ACCOUNT})
 _IGNORED: Final = {
@@ -70,15 +67,7 @@ _IGNORED: Final = {
 }
 _PRIVATE_CHANNELS: Final = ("orders.", "fills.", "positions", "account")
 
-_BAD_DATA: Final = (
-    DecodeError,
-    ValueError,
-    OverflowError,
-    IndexError,
-    struct_error,
-    msgspec.MsgspecError,
-    RecursionError,
-)
+_BAD_DATA: Final = (DecodeError, ValueError, OverflowError, msgspec.MsgspecError, RecursionError)
 """What unreadable bytes can raise in a decoder; anything else is a mistake of ours and must be seen."""
 
 _envelope: Final = msgspec.json.Decoder(Envelope)
@@ -88,7 +77,7 @@ _rpc_error: Final = msgspec.json.Decoder(RpcError)
 class ParadexStream:
     """One connection, public or private: what it asked, so that replies can be told apart by their id."""
 
-    __slots__ = ("_asked", "_next_id", "_private", "_symbols", "_url")
+    __slots__ = ("_asked", "_hot", "_next_id", "_private", "_symbols", "_url")
 
     def __init__(self, *, url: str, symbols: Symbols, private: bool, sbe_version: int | None) -> None:
         query = (
@@ -97,6 +86,7 @@ class ParadexStream:
         self._url = url + query
         self._symbols = symbols
         self._private = private
+        self._hot = MarketFrames(symbols).decoders
         self._next_id = _OWN_IDS
         self._asked: dict[int, tuple[str, str]] = {}
 
@@ -149,9 +139,15 @@ class ParadexStream:
     def decode(self, frame: Frame, ts_init: int) -> Sequence[Decoded]:
         """Everything one frame says; unreadable frames are quarantined, whatever is in them."""
         try:
-            if isinstance(frame, str) or (frame[:1] == b"{" and frame[4:6] != b"\x01\x00"):
+            if frame.__class__ is bytes and (hot := self._hot.get(frame[2:6])) is not None:
+                return (hot(frame, ts_init),)
+            if isinstance(frame, str):
                 return self._decode_text(frame, ts_init)
-            return self._decode_sbe(frame, ts_init)
+            # No SBE frame has these bytes where the schema stands, and no JSON text the schema's.
+            is_text = frame[:1] == b"{" and frame[4:6] != _SCHEMA
+            return self._decode_text(frame, ts_init) if is_text else self._decode_sbe(frame, ts_init)
+        except (IndexError, struct_error) as error:
+            return (Quarantined("truncated", _why(error), private=self._private),)
         except _BAD_DATA as error:
             kind = error.kind if isinstance(error, DecodeError) else "undecodable"
             return (Quarantined(kind, _why(error), private=self._private),)
@@ -163,12 +159,9 @@ class ParadexStream:
         return msgspec.json.encode(body).decode()
 
     def _decode_sbe(self, frame: bytes, ts_init: int) -> Sequence[Decoded]:
-        block, template, schema_id, _ = schema.HEADER.unpack_from(frame)
+        _, template, schema_id, _ = schema.HEADER.unpack_from(frame)
         if schema_id != schema.SCHEMA_ID:
             return (Quarantined("unknown_schema", f"schema {schema_id}", private=self._private),)
-        hot = _HOT.get(template)
-        if hot is not None:
-            return (hot(frame, block, self._symbols, ts_init),)
         if template in _PUBLIC:
             return parse_public(schema.unpack(frame), self._symbols, ts_init)
         if template in _PRIVATE:

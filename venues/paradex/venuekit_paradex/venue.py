@@ -13,6 +13,7 @@ from venuekit_paradex.config import ParadexConfig
 from venuekit_paradex.history import ParadexHistory
 from venuekit_paradex.instruments import ParadexInstruments
 from venuekit_paradex.keys import account_address, parse_address
+from venuekit_paradex.manifest import MANIFEST
 from venuekit_paradex.orders import ParadexOrders
 from venuekit_paradex.reconciliation import rest_reconciliation
 from venuekit_paradex.stream import ParadexStream
@@ -44,7 +45,7 @@ async def open_venue(ctx: VenueContext) -> Parts:
         )
     stream = partial(
         ParadexStream,
-        url=ctx.environment.addresses["stream"],
+        url=ctx.environment.addresses[MANIFEST.streams["public"].address],
         symbols=ctx.symbols,
         sbe_version=config.sbe_version if config.sbe else None,
     )

@@ -91,11 +91,11 @@ def body_of(request: HttpRequest | StreamRequest) -> dict[str, object]:
 
 
 ORDERS = {
-    "limit": (dict(), {"type": "LIMIT", "instruction": "GTC", "flags": [], "price": "95000.5"}),
-    "post only": (dict(post_only=True), {"type": "LIMIT", "instruction": "POST_ONLY", "flags": []}),
-    "ioc": (dict(time_in_force=TimeInForce.IOC), {"type": "LIMIT", "instruction": "IOC", "flags": []}),
+    "limit": ({}, {"type": "LIMIT", "instruction": "GTC", "flags": [], "price": "95000.5"}),
+    "post only": ({"post_only": True}, {"type": "LIMIT", "instruction": "POST_ONLY", "flags": []}),
+    "ioc": ({"time_in_force": TimeInForce.IOC}, {"type": "LIMIT", "instruction": "IOC", "flags": []}),
     "reduce only": (
-        dict(reduce_only=True, side=OrderSide.SELL),
+        {"reduce_only": True, "side": OrderSide.SELL},
         {"side": "SELL", "instruction": "GTC", "flags": ["REDUCE_ONLY"]},
     ),
 }
@@ -221,12 +221,12 @@ def test_what_the_manifest_allows_passes(codec, kit):
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        (dict(post_only=True, time_in_force=TimeInForce.IOC), "UNSUPPORTED_TIME_IN_FORCE"),
-        (dict(instrument_id=InstrumentId.from_str("X-USD-PERP.PARADEX")), "INSTRUMENT_NOT_FOUND"),
-        (dict(quantity="0.000000001"), "INVALID_ORDER"),
-        (dict(price="0.0000000001"), "INVALID_ORDER"),
-        (dict(price="-1.0"), "INVALID_ORDER"),
-        (dict(time_in_force=TimeInForce.FOK), "INVALID_ORDER"),
+        ({"post_only": True, "time_in_force": TimeInForce.IOC}, "UNSUPPORTED_TIME_IN_FORCE"),
+        ({"instrument_id": InstrumentId.from_str("X-USD-PERP.PARADEX")}, "INSTRUMENT_NOT_FOUND"),
+        ({"quantity": "0.000000001"}, "INVALID_ORDER"),
+        ({"price": "0.0000000001"}, "INVALID_ORDER"),
+        ({"price": "-1.0"}, "INVALID_ORDER"),
+        ({"time_in_force": TimeInForce.FOK}, "INVALID_ORDER"),
     ],
 )
 def test_denied_before_the_wire(codec, kit, changes, code):

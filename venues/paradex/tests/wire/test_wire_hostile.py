@@ -60,7 +60,7 @@ def test_every_truncation_is_quarantined_or_an_older_version(codec, name):
     for length in range(0, len(whole), step):
         found = decoded(codec, whole[:length])
         if not isinstance(found[0], Quarantined):
-            # Cut exactly where a later version's text begins, or a frame of which nothing but its header counts.
+            # Cut where a later version's text begins, or a frame of which nothing but its header counts.
             older = struct.unpack_from("<HHHH", whole)[3] == 2 and length > len(whole) - 60
             assert older or isinstance(found[0], Ignored), (length, found)
 

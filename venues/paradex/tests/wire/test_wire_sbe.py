@@ -1,4 +1,4 @@
-"""SBE frames: every hand-built one against the SDK's decoding, the production captures against their books."""
+"""SBE frames: hand-built ones against the SDK's decoding, production captures against their books."""
 
 from __future__ import annotations
 
@@ -63,6 +63,40 @@ MS_FIELDS = {
 }
 NAMES = {"ts": "timestamp", "seq": "seq_no"}
 PLAIN = {"seq", "funding_period_hours", "orderbook_seq_no"}
+
+
+def schema_messages():
+    """Template -> fields (name, letter, since) and texts (name, since), read from the venue's schema file."""
+    import xml.etree.ElementTree as ET
+
+    letters = {"Timestamp": "q", "int64": "q", "uint64": "Q", "int16": "h", "AccountAddress": "32s"}
+    for message in ET.fromstring(SCHEMA).iter("{http://fixprotocol.io/2016/sbe}message"):
+        fields, texts = [], []
+        for part in message:
+            kind, since = part.get("type"), int(part.get("sinceVersion", "0"))
+            name = "".join(f"_{c.lower()}" if c.isupper() else c for c in part.get("name"))
+            if part.tag == "data":
+                texts.append((name, since))
+            elif part.tag == "field":
+                scaled = kind.rstrip("NUL").rstrip("8").rstrip("12") in ("Price", "Qty", "Value", "Rate")
+                fields.append((name, letters.get(kind, "q" if scaled else "B"), since))
+        yield int(message.get("id")), fields, texts
+
+
+def test_the_tables_are_the_schema():
+    compared = 0
+    for template, fields, texts in schema_messages():
+        layout = schema.LAYOUTS.get(template)
+        if layout is None:
+            continue
+        assert list(zip(layout.names, layout.letters, strict=True)) == [
+            (name, kind) for name, kind, _ in fields
+        ]
+        assert layout.base == sum(since == 0 for _, _, since in fields)
+        assert layout.texts == tuple(name for name, since in texts if since == 0)
+        assert layout.later_texts == tuple(name for name, since in texts if since > 0)
+        compared += 1
+    assert compared == len(schema.LAYOUTS) == 7
 
 
 def raw(name: str) -> bytes:

@@ -235,7 +235,8 @@ def test_json_quote(public, kit):
     # The example's own prices are finer than this market's grid: never rounded.
     assert channel_data(public, envelope).kind == "off_grid"
     assert channel_data(public, envelope, bid="", bid_size="") == Ignored("one_sided_bbo")
-    assert channel_data(public, envelope, bid="30112.2", bid_size="").kind == "bad_price"
+    assert channel_data(public, envelope, bid="30112.2", ask="30130.1", bid_size="").kind == "bad_size"
+    assert channel_data(public, envelope, bid="-1", ask="30130.1").kind == "bad_price"
 
 
 def test_json_book(public, kit):

@@ -1,6 +1,6 @@
 """JSON of Paradex as structs: envelopes, channel payloads, REST rows. Only the fields we read are named.
 
-Numbers may come as text or as whole numbers, missing texts as empty ones, so values stay as the wire has them.
+Numbers may come as text or as whole numbers, missing texts as empty ones: values stay as the wire has them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ class RpcError(Struct, gc=False):
     @property
     def text(self) -> str:
         """Everything it says in words."""
-        return f"{self.message} {bytes(self.data).decode(errors='replace')}".strip()
+        detail = bytes(self.data).decode(errors="replace").strip('"')
+        return f"{self.message} {detail}".strip()
 
 
 class Params(Struct, gc=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from nautilus_trader.model import AggressorSide, FundingRateUpdate, TradeId, TradeTick
+from nautilus_trader.model import AggressorSide, FundingRateUpdate, QuoteTick, TradeId, TradeTick
 
 from venuekit.errors import DecodeError
 from venuekit.interfaces.records import Source
@@ -25,14 +25,15 @@ from venuekit_paradex.wire.json import (
 )
 from venuekit_paradex.wire.market_sbe import funding, summary
 from venuekit_paradex.wire.records import balance_record, fill_record, order_record, position_record
-from venuekit_paradex.wire.sbe import quote, symbol_of
+from venuekit_paradex.wire.sbe import has_empty_side, symbol_of
 from venuekit_paradex.wire.values import (
+    EXPONENT,
     parse_decimal,
     parse_e8,
     parse_ms,
     parse_optional_e8,
-    price_on_grid,
-    size_on_grid,
+    positive_price,
+    positive_size,
 )
 
 if TYPE_CHECKING:
@@ -47,13 +48,10 @@ AGGRESSOR: Final = {"BUY": AggressorSide.BUY, "SELL": AggressorSide.SELL}
 def trade_tick(row: TradeRow, symbols: Symbols, ts_init: int) -> TradeTick:
     """A public trade; raises DecodeError or ValueError."""
     symbol = symbol_of(symbols, row.market)
-    size = parse_e8(row.size, "the trade's size")
-    if size <= 0:
-        raise DecodeError("a trade without size", kind="bad_size")
     return TradeTick(
         symbol.instrument_id,
-        price_on_grid(parse_e8(row.price, "the trade's price"), symbol),
-        size_on_grid(size, symbol),
+        positive_price(parse_e8(row.price, "the trade's price"), EXPONENT, symbol.price_precision),
+        positive_size(parse_e8(row.size, "the trade's size"), EXPONENT, symbol.size_precision),
         AGGRESSOR.get(row.side, AggressorSide.NO_AGGRESSOR),
         TradeId(row.id),
         parse_ms(row.created_at, "the trade's time"),
@@ -72,10 +70,21 @@ def _absent(value: Number) -> int:
 
 def _bbo(data: bytes, symbols: Symbols, ts_init: int) -> Sequence[Decoded]:
     row = msgspec.json.decode(data, type=BboRow)
-    numbers = [_absent(value) for value in (row.bid, row.bid_size, row.ask, row.ask_size)]
-    bid, bid_size, ask, ask_size = numbers
-    ts_event = parse_ms(row.last_updated_at, "the quote's time")
-    return (quote(symbol_of(symbols, row.market), bid, bid_size, ask, ask_size, ts_event, ts_init),)
+    symbol = symbol_of(symbols, row.market)
+    bid, bid_size, ask, ask_size = map(_absent, (row.bid, row.bid_size, row.ask, row.ask_size))
+    if has_empty_side(bid, bid_size, ask, ask_size):
+        return (Ignored("one_sided_bbo"),)
+    price, size = symbol.price_precision, symbol.size_precision
+    quote = QuoteTick(
+        symbol.instrument_id,
+        positive_price(bid, EXPONENT, price),
+        positive_price(ask, EXPONENT, price),
+        positive_size(bid_size, EXPONENT, size),
+        positive_size(ask_size, EXPONENT, size),
+        parse_ms(row.last_updated_at, "the quote's time"),
+        ts_init,
+    )
+    return (quote,)
 
 
 def _levels(rows: Iterable[LevelRow], side: str, *, deleted: bool) -> list[tuple[int, int]]:
@@ -138,23 +147,23 @@ def funding_update(row: FundingRow, symbols: Symbols, ts_init: int) -> FundingRa
     return funding(symbol_of(symbols, row.market), rate, row.funding_period_hours, ts_event, ts_init)
 
 
-def _market(data: bytes, symbols: Symbols, ts_init: int) -> Sequence[Decoded]:
+def _market(data: bytes, _symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
     return (InstrumentChanged(msgspec.json.decode(data, type=MarketEventRow).symbol),)
 
 
-def _order(data: bytes, symbols: Symbols, ts_init: int) -> Sequence[Decoded]:
+def _order(data: bytes, symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
     return (order_record(msgspec.json.decode(data, type=OrderRow), symbols, Source.STREAM),)
 
 
-def _fill(data: bytes, symbols: Symbols, ts_init: int) -> Sequence[Decoded]:
+def _fill(data: bytes, symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
     return (fill_record(msgspec.json.decode(data, type=FillRow), symbols, Source.STREAM),)
 
 
-def _position(data: bytes, symbols: Symbols, ts_init: int) -> Sequence[Decoded]:
+def _position(data: bytes, symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
     return (position_record(msgspec.json.decode(data, type=PositionRow), symbols, Source.STREAM),)
 
 
-def _account(data: bytes, symbols: Symbols, ts_init: int) -> Sequence[Decoded]:
+def _account(data: bytes, _symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
     return (balance_record(msgspec.json.decode(data, type=AccountRow), (), Source.STREAM),)
 
 

@@ -37,7 +37,7 @@ def summary(
 def funding(
     symbol: Symbol, rate: Decimal, hours: int | None, ts_event: int, ts_init: int
 ) -> FundingRateUpdate:
-    """The funding rate per period of `hours` hours (0 or None: the venue does not say); nothing is due at a moment, it accrues."""
+    """The rate per period of `hours` hours (0, None: not said); it accrues, so no moment is next."""
     if hours is not None and not 0 <= hours <= 24 * 31:
         raise DecodeError(f"a funding period of {hours} hours", kind="bad_funding")
     interval = hours * MINUTES_PER_HOUR if hours else None

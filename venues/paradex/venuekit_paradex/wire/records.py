@@ -73,8 +73,8 @@ _FILL_KINDS: Final = {
 _MODIFY: Final = {"SUCCESS": ModifyResult.APPLIED, "REJECTED": ModifyResult.REJECTED}
 
 POST_ONLY_CROSSED: Final = "POST_ONLY_WOULD_CROSS"
-# The venue publishes no list of reasons; these are seen in the wild, and the words below read as a refusal in any
-# other. A reason that matches neither ends an order as cancelled, with the reason.
+# The venue publishes no list of reasons; these are seen in the wild, and the words below read as a refusal in
+# any other. A reason that matches neither ends an order as cancelled, with the reason.
 _REFUSALS: Final = frozenset(
     {
         "NOT_ENOUGH_MARGIN",
@@ -143,7 +143,7 @@ def _average(value: Number) -> str | None:
 
 
 def order_record(row: OrderRow, symbols: Symbols, source: Source, ts_event: int | None = None) -> OrderRecord:
-    """What one row says about one order; its own time in ms unless `ts_event` (ns) is finer. Raises DecodeError."""
+    """What one row says about one order; `ts_event` (ns) is finer than its own time. Raises DecodeError."""
     symbol = symbol_of(symbols, row.market)
     size = parse_e8(row.size, "the order's size")
     remaining = parse_optional_e8(row.remaining_size, "the remaining size")
@@ -190,7 +190,7 @@ def fill_record(
     """One execution; raises DecodeError.
 
     A row without a fee currency is in the market's settlement currency, unless its form cannot carry one
-    (`currency_known` False): then the fee is not said. An unknown kind or role loses the kind, never the fill.
+    (`currency_known` False): then the fee is not said. An unknown kind loses the kind, never the fill.
     """
     symbol = symbol_of(symbols, row.market)
     size, price = parse_e8(row.size, "the fill's size"), parse_e8(row.price, "the fill's price")
@@ -258,9 +258,9 @@ def balance_record(
 ) -> BalanceRecord:
     """Balances and margins of the account.
 
-    Total is what the wallet holds, free what may be spent of it, locked the difference; unrealised profit is in
-    none of them, as the venue caps free collateral by the settlement balance. Without `tokens` the settlement
-    currency stands for all. Digits beyond a currency's precision are cut, so that nothing shows that is not there.
+    Total is what the wallet holds, free what may be spent of it, locked the difference; unrealised profit is
+    in none of them, as the venue caps free collateral by the settlement balance. Without `tokens` the
+    settlement currency stands for all. Digits beyond a currency's precision are cut.
     """
     settlement = currency_of(row.settlement_asset)
     held = {token.token: _exact_or_cut(token.size, currency_of(token.token)) for token in tokens}

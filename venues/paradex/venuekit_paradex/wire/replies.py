@@ -27,7 +27,7 @@ def parse_error(body: bytes) -> ErrorBody:
 
 
 def raise_for(reply: Reply, what: str) -> None:
-    """Return for status 200; else raise AuthNeeded, RateLimited, NotReady or Refused (with the venue's code)."""
+    """Return for status 200; else raise AuthNeeded, RateLimited, NotReady or Refused (with its code)."""
     status = reply.status
     if status == 200:
         return

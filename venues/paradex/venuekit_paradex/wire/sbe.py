@@ -1,26 +1,35 @@
-"""Market data in SBE frames: trades, best prices and books, in one pass from bytes to models."""
+"""Market data in SBE frames: trades, best prices and books, in one pass from bytes to models.
+
+The hot path: one unpack a frame, a memo of prices and sizes a market, no object that is not delivered.
+`struct.error` and `IndexError` mean a frame that ends too early.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from nautilus_trader.model import AggressorSide, QuoteTick, TradeId, TradeTick
+from attrs import frozen
+from nautilus_trader.model import AggressorSide, InstrumentId, Price, Quantity, QuoteTick, TradeId, TradeTick
 
+from venuekit.core.numbers import Memo
 from venuekit.errors import DecodeError
 from venuekit.interfaces.stream import BookUpdate, Decoded, Ignored, Quarantined
-from venuekit_paradex.wire.schema import NULL, read_levels, read_text
-from venuekit_paradex.wire.values import parse_us, price_on_grid, size_on_grid
+from venuekit_paradex.wire.schema import BBO, BOOK, NULL, SCHEMA_ID, TRADE, read_sides, read_text
+from venuekit_paradex.wire.values import EXPONENT, LAST_US, positive_price, positive_size
 
 if TYPE_CHECKING:
     from venuekit.core.symbols import Symbol, Symbols
 
-_TRADE: Final = Struct("<qqqBqqqB")
-_BBO: Final = Struct("<qqqqqq")
-_BOOK: Final = Struct("<qqB")
+# Each starts with the header: block length, template, schema, version.
+_TRADE: Final = Struct("<HHHHqqqBqqqB")
+_BBO: Final = Struct("<HHHHqqqqqq")
+_BOOK: Final = Struct("<HHHHqqB")
+_HEADER: Final = 8
+_TRADE_BLOCK: Final = 50
+_BBO_BLOCK: Final = 48
 _BOOK_BLOCK: Final = 89
-_START: Final = 8
-_LAST_US: Final = 9_000_000_000_000_000
 
 AGGRESSOR: Final = {1: AggressorSide.BUY, 2: AggressorSide.SELL}
 """By the wire's side of a public trade, which is the taker's; any other code names nobody."""
@@ -34,83 +43,129 @@ def symbol_of(symbols: Symbols, market: str) -> Symbol:
     return symbol
 
 
-def _block(frame: bytes, block: int, needed: int) -> int:
-    """Where the block ends; raises DecodeError when it is short or cut off."""
-    if block < needed:
-        raise DecodeError(f"a block of {block} bytes is too short", kind="short_block")
-    if len(frame) < _START + block:
-        raise DecodeError("the frame ends inside its block", kind="truncated")
-    return _START + block
-
-
-def decode_trade(frame: bytes, block: int, symbols: Symbols, ts_init: int) -> Decoded:
-    """The trade in a frame of template 1; its time is that of the match. Raises DecodeError or ValueError."""
-    at = _block(frame, block, _TRADE.size)
-    _, _, number, side, price, size, created, _ = _TRADE.unpack_from(frame, _START)
-    market, at = read_text(frame, at)
-    # Version 2 brings the whole id; the number holds its low 64 bits only.
-    whole = read_text(frame, at)[0] if at < len(frame) else ""
-    symbol = symbol_of(symbols, market)
-    if size <= 0:
-        raise DecodeError("a trade without size", kind="bad_size")
-    return TradeTick(
-        symbol.instrument_id,
-        price_on_grid(price, symbol),
-        size_on_grid(size, symbol),
-        AGGRESSOR.get(side, AggressorSide.NO_AGGRESSOR),
-        TradeId(whole or str(number)),
-        parse_us(created),
-        ts_init,
-    )
-
-
-def decode_bbo(frame: bytes, block: int, symbols: Symbols, ts_init: int) -> Decoded:
-    """The quote in a frame of template 2; a book with an empty side makes no quote. Raises DecodeError."""
-    at = _block(frame, block, _BBO.size)
-    ts, _, bid, bid_size, ask, ask_size = _BBO.unpack_from(frame, _START)
-    symbol = symbol_of(symbols, read_text(frame, at)[0])
-    return quote(symbol, bid, bid_size, ask, ask_size, parse_us(ts), ts_init)
-
-
-def quote(
-    symbol: Symbol, bid: int, bid_size: int, ask: int, ask_size: int, ts_event: int, ts_init: int
-) -> QuoteTick | Ignored:
-    """A quote at the instrument's precisions, exactly; one-sided books are named, never filled in."""
-    if bid <= 0 or ask <= 0 or bid_size <= 0 or ask_size <= 0:
-        return _without_a_side(bid, bid_size, ask, ask_size)
-    return QuoteTick(
-        symbol.instrument_id,
-        price_on_grid(bid, symbol),
-        price_on_grid(ask, symbol),
-        size_on_grid(bid_size, symbol),
-        size_on_grid(ask_size, symbol),
-        ts_event,
-        ts_init,
-    )
-
-
-def _without_a_side(bid: int, bid_size: int, ask: int, ask_size: int) -> Ignored:
-    """A side is absent when both its numbers are null or zero; anything else below one makes no sense."""
-    for price, size in ((bid, bid_size), (ask, ask_size)):
-        absent = price in (NULL, 0) and size in (NULL, 0)
-        if not absent and (price <= 0 or size <= 0):
-            raise DecodeError("half a side, or a negative number, in the best prices", kind="bad_price")
-    return Ignored("one_sided_bbo")
-
-
-def decode_book(frame: bytes, block: int, symbols: Symbols, ts_init: int) -> Decoded:
-    """The levels of a frame of template 3; raises DecodeError when it does not name a market of ours."""
-    at = _block(frame, block, _BOOK_BLOCK)
-    ts, sequence, package = _BOOK.unpack_from(frame, _START)
-    bids, at = read_levels(frame, at)
-    asks, at = read_levels(frame, at)
-    symbol = symbol_of(symbols, read_text(frame, at)[0])
-    if package > 1 or sequence < 0 or not 0 < ts < _LAST_US:
-        why = f"package {package}, sequence {sequence}, time {ts} us"
-        return Quarantined("bad_book", why, channel=book_channel(symbol.raw))
-    return BookUpdate(symbol.instrument_id, package == 0, sequence, sequence, ts * 1_000, ts_init, bids, asks)
-
-
 def book_channel(market: str) -> str:
     """The channel that brings the whole book first and then every change, numbered without a gap."""
     return f"order_book.{market}.deltas"
+
+
+@frozen
+class Market:
+    """An instrument with what its numbers have been converted to so far."""
+
+    symbol: Symbol
+    raw: str
+    instrument_id: InstrumentId
+    prices: Memo[Price]
+    sizes: Memo[Quantity]
+
+
+def _short(block: int) -> DecodeError:
+    return DecodeError(f"a block of {block} bytes is too short", kind="short_block")
+
+
+def _no_time(us: int) -> DecodeError:
+    return DecodeError(f"{us} us is not a time", kind="bad_time")
+
+
+class MarketFrames:
+    """Decodes templates 1, 2 and 3 for one connection; raises DecodeError, `struct.error` or ValueError."""
+
+    __slots__ = ("_markets", "_symbols", "decoders")
+
+    def __init__(self, symbols: Symbols) -> None:
+        self._symbols = symbols
+        self._markets: dict[bytes, Market] = {}
+        self.decoders: dict[bytes, Callable[[bytes, int], Decoded]] = {
+            Struct("<HH").pack(template, SCHEMA_ID): decode
+            for template, decode in ((TRADE, self.trade), (BBO, self.bbo), (BOOK, self.book))
+        }
+        """By the four bytes of template and schema."""
+
+    def market(self, frame: bytes, at: int) -> Market:
+        """The market named at `at`, as it is now; a changed instrument starts with empty memos."""
+        length = frame[at]
+        name = frame[at + 1 : at + 1 + length]
+        if len(name) != length:
+            # A cut name could be that of another market.
+            raise DecodeError("the frame ends inside the market's name", kind="truncated")
+        market = self._markets.get(name)
+        if market is not None and self._symbols.by_raw(market.raw) is market.symbol:
+            return market
+        symbol = symbol_of(self._symbols, name.decode())
+        market = self._markets[name] = Market(
+            symbol,
+            symbol.raw,
+            symbol.instrument_id,
+            Memo(positive_price, EXPONENT, symbol.price_precision),
+            Memo(positive_size, EXPONENT, symbol.size_precision),
+        )
+        return market
+
+    def trade(self, frame: bytes, ts_init: int) -> Decoded:
+        """A trade; its time is that of the match."""
+        block, _, _, _, _, _, number, side, price, size, created, _ = _TRADE.unpack_from(frame)
+        if block < _TRADE_BLOCK:
+            raise _short(block)
+        at = _HEADER + block
+        market = self.market(frame, at)
+        end = at + 1 + frame[at]
+        # Version 2 brings the whole id; the number holds its low 64 bits only.
+        whole = read_text(frame, end)[0] if end < len(frame) else ""
+        if not 0 < created < LAST_US:
+            raise _no_time(created)
+        return TradeTick(
+            market.instrument_id,
+            market.prices[price],
+            market.sizes[size],
+            AGGRESSOR.get(side, AggressorSide.NO_AGGRESSOR),
+            TradeId(whole or str(number)),
+            created * 1_000,
+            ts_init,
+        )
+
+    def bbo(self, frame: bytes, ts_init: int) -> Decoded:
+        """A quote; a book with an empty side makes none."""
+        block, _, _, _, ts, _, bid, bid_size, ask, ask_size = _BBO.unpack_from(frame)
+        if block < _BBO_BLOCK:
+            raise _short(block)
+        market = self.market(frame, _HEADER + block)
+        if not 0 < ts < LAST_US:
+            raise _no_time(ts)
+        prices, sizes = market.prices, market.sizes
+        try:
+            return QuoteTick(
+                market.instrument_id,
+                prices[bid],
+                prices[ask],
+                sizes[bid_size],
+                sizes[ask_size],
+                ts * 1_000,
+                ts_init,
+            )
+        except DecodeError:
+            if has_empty_side(bid, bid_size, ask, ask_size):
+                return Ignored("one_sided_bbo")
+            raise
+
+    def book(self, frame: bytes, ts_init: int) -> Decoded:
+        """The levels of one frame, whole book or change, as raw integers."""
+        block, _, _, _, ts, sequence, package = _BOOK.unpack_from(frame)
+        if block < _BOOK_BLOCK:
+            raise _short(block)
+        bids, asks, at = read_sides(frame, _HEADER + block)
+        market = self.market(frame, at)
+        if package > 1 or sequence < 0 or not 0 < ts < LAST_US:
+            why = f"package {package}, sequence {sequence}, time {ts} us"
+            return Quarantined("bad_book", why, channel=book_channel(market.raw))
+        return BookUpdate(
+            market.instrument_id, package == 0, sequence, sequence, ts * 1_000, ts_init, bids, asks
+        )
+
+
+def has_empty_side(bid: int, bid_size: int, ask: int, ask_size: int) -> bool:
+    """True when a side has neither price nor size (null or zero) and the rest makes sense."""
+    empty = (NULL, 0)
+    sides = ((bid, bid_size), (ask, ask_size))
+    absent = [price in empty and size in empty for price, size in sides]
+    sound = [price > 0 and size > 0 for price, size in sides]
+    return any(absent) and all(gone or good for gone, good in zip(absent, sound, strict=True))

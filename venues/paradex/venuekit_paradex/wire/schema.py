@@ -6,7 +6,7 @@ one (a newer version) has bytes to skip. Trailing texts that a version added may
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from struct import Struct, calcsize
 from typing import Final
 
@@ -24,50 +24,43 @@ TRADE, BBO, BOOK, SUMMARY, FUNDING, COMPARISON = 1, 2, 3, 4, 5, 6
 ORDER, FILL, POSITION, ACCOUNT = 20, 21, 22, 23
 HEARTBEAT, SUBSCRIBED = 40, 41
 
-# Field letters are those of `struct`. "A>B": the fields after ">" came with a later version.
-_LAYOUTS: Final[dict[int, tuple[str, str, str]]] = {
-    SUMMARY: (
-        "ts:q seq:q mark_price:q index_price:q last_price:q volume_usd24h:q open_interest:q funding_rate:q bid:q"
-        " ask:q total_volume:q price_change_rate24h:q mark_iv:q bid_iv:q ask_iv:q last_iv:q delta:q gamma:q vega:q"
-        " theta:q rho:q volga:q vanna:q future_funding_rate:q external_fair_price:q bid_size:q ask_size:q"
-        "> forward_rate:q risk_free_rate:q funding_rate_precise:q",
-        "market",
-        "",
-    ),
-    FUNDING: (
-        "ts:q seq:q funding_rate:q funding_index:q created_at:q funding_premium:q funding_rate8h:q"
-        " funding_period_hours:h> impact_premium_rate:q",
-        "market",
-        "",
-    ),
-    COMPARISON: ("ts:q last_updated_at:q hourly_funding_rate:q asset_kind:B source:B", "market", ""),
-    ORDER: (
-        "ts:q seq:q status:B side:B order_type:B time_in_force:B price:q trigger_price:q size:q size_open:q"
-        " avg_fill_price:q created_at:q updated_at:q account:32s received_at:q published_at:q stp:B flags:B"
-        "> request_status:B request_type:B",
-        "order_id client_order_id market cancel_reason",
-        "request_id request_message",
-    ),
-    FILL: (
-        "ts:q seq:q fill_type:B side:B liquidity:B price:q size:q fee:q realized_pnl:q created_at:q account:32s"
-        " underlying_price:q realized_funding:q> flags:B orderbook_seq_no:Q",
-        "fill_id order_id client_order_id trade_id market",
-        "fee_currency",
-    ),
-    POSITION: (
-        "ts:q seq:q side:B size:q avg_entry_price:q unrealized_pnl:q realized_pnl:q mark_price:q"
-        " liquidation_price:q leverage:q updated_at:q account:32s avg_entry_price_usd:q cost:q cost_usd:q"
-        " cached_funding_index:q unrealized_funding_pnl:q status:B",
-        "market last_fill_id",
-        "",
-    ),
-    ACCOUNT: (
-        "ts:q seq:q total_collateral:q free_collateral:q initial_margin_req:q maintenance_margin_req:q"
-        " account_value:q unrealized_pnl:q updated_at:q account:32s margin_cushion:q status:B"
-        "> last_seen_notification:q",
-        "settlement_asset",
-        "",
-    ),
+# Field letters are those of `struct`; what stands after ">" came with a later version.
+_LAYOUTS: Final = """
+SUMMARY ts:q seq:q mark_price:q index_price:q last_price:q volume_usd24h:q open_interest:q funding_rate:q
+    bid:q ask:q total_volume:q price_change_rate24h:q mark_iv:q bid_iv:q ask_iv:q last_iv:q delta:q gamma:q
+    vega:q theta:q rho:q volga:q vanna:q future_funding_rate:q external_fair_price:q bid_size:q ask_size:q
+    > forward_rate:q risk_free_rate:q funding_rate_precise:q
+    | market
+FUNDING ts:q seq:q funding_rate:q funding_index:q created_at:q funding_premium:q funding_rate8h:q
+    funding_period_hours:h > impact_premium_rate:q
+    | market
+COMPARISON ts:q last_updated_at:q hourly_funding_rate:q asset_kind:B source:B
+    | market
+ORDER ts:q seq:q status:B side:B order_type:B time_in_force:B price:q trigger_price:q size:q size_open:q
+    avg_fill_price:q created_at:q updated_at:q account:32s received_at:q published_at:q stp:B flags:B
+    > request_status:B request_type:B
+    | order_id client_order_id market cancel_reason > request_id request_message
+FILL ts:q seq:q fill_type:B side:B liquidity:B price:q size:q fee:q realized_pnl:q created_at:q account:32s
+    underlying_price:q realized_funding:q > flags:B orderbook_seq_no:Q
+    | fill_id order_id client_order_id trade_id market > fee_currency
+POSITION ts:q seq:q side:B size:q avg_entry_price:q unrealized_pnl:q realized_pnl:q mark_price:q
+    liquidation_price:q leverage:q updated_at:q account:32s avg_entry_price_usd:q cost:q cost_usd:q
+    cached_funding_index:q unrealized_funding_pnl:q status:B
+    | market last_fill_id
+ACCOUNT ts:q seq:q total_collateral:q free_collateral:q initial_margin_req:q maintenance_margin_req:q
+    account_value:q unrealized_pnl:q updated_at:q account:32s margin_cushion:q status:B
+    > last_seen_notification:q
+    | settlement_asset
+"""
+
+_TEMPLATES: Final = {
+    "SUMMARY": SUMMARY,
+    "FUNDING": FUNDING,
+    "COMPARISON": COMPARISON,
+    "ORDER": ORDER,
+    "FILL": FILL,
+    "POSITION": POSITION,
+    "ACCOUNT": ACCOUNT,
 }
 
 
@@ -83,7 +76,7 @@ class Layout:
     later_texts: tuple[str, ...]
 
     def fitting(self, block: int) -> tuple[Struct, tuple[str, ...]]:
-        """The fields that lie wholly inside a block of `block` bytes; raises DecodeError when a base field does not."""
+        """The fields wholly inside a block of `block` bytes; raises DecodeError when a base field is not."""
         count = len(self.names)
         while count and calcsize("<" + "".join(self.letters[:count])) > block:
             count -= 1
@@ -92,19 +85,27 @@ class Layout:
         return Struct("<" + "".join(self.letters[:count])), self.names[:count]
 
 
-def _layout(fields: str, texts: str, later_texts: str) -> Layout:
+def _layout(text: str) -> Layout:
+    """The layout of one entry of the table above: fields, then `|`, then texts."""
+    fields, _, texts = text.partition("|")
     old, _, new = fields.partition(">")
-    pairs = [field.split(":") for field in (old + " " + new).split()]
+    first, _, later = texts.partition(">")
+    pairs = [field.split(":") for field in (old + new).split()]
     return Layout(
         names=tuple(name for name, _ in pairs),
         letters=tuple(letter for _, letter in pairs),
         base=len(old.split()),
-        texts=tuple(texts.split()),
-        later_texts=tuple(later_texts.split()),
+        texts=tuple(first.split()),
+        later_texts=tuple(later.split()),
     )
 
 
-LAYOUTS: Final = {template: _layout(*spec) for template, spec in _LAYOUTS.items()}
+def _layouts() -> dict[int, Layout]:
+    entries = re.findall(r"^([A-Z]+) (.*?)(?=^[A-Z]|\Z)", _LAYOUTS, re.MULTILINE | re.DOTALL)
+    return {_TEMPLATES[name]: _layout(text) for name, text in entries}
+
+
+LAYOUTS: Final = _layouts()
 
 _FITTING: dict[tuple[int, int], tuple[Struct, tuple[str, ...]]] = {}
 _MOST_BLOCKS: Final = 64
@@ -154,7 +155,7 @@ def _texts(frame: bytes, at: int, layout: Layout) -> dict[str, str]:
 
 
 def unpack(frame: bytes) -> Message:
-    """The message in a frame whose template is in `LAYOUTS`; raises DecodeError (or KeyError for another one)."""
+    """The message in a frame whose template is in `LAYOUTS`; raises DecodeError."""
     block, template, _, version = HEADER.unpack_from(frame)
     layout = LAYOUTS[template]
     start = HEADER.size
@@ -183,23 +184,35 @@ _GROUP = Struct("<HH")
 _LEVEL = Struct("<qq")
 
 
-def read_levels(frame: bytes, at: int) -> tuple[list[Level], int]:
-    """The price levels of the group at `at` and where it ends; raises DecodeError when the frame is too short."""
-    if at + 4 > len(frame):
-        raise DecodeError("the frame ends before a group", kind="truncated")
+def read_sides(frame: bytes, at: int) -> tuple[list[Level], list[Level], int]:
+    """The bids and asks in the two groups at `at`, and where they end.
+
+    Raises `struct.error` when cut off, or gives an end beyond the frame, where no text can be read.
+    """
     stride, count = _GROUP.unpack_from(frame, at)
-    at += 4
-    end = at + stride * count
-    if end > len(frame):
-        raise DecodeError("the frame ends inside a group", kind="truncated")
-    if stride == 16:
-        return list(_LEVEL.iter_unpack(frame[at:end])), end
-    if stride < 16:
-        raise DecodeError(f"a level of {stride} bytes is too short", kind="short_block")
-    return _wide_levels(frame, at, stride, count), end
+    if stride != _LEVEL.size:
+        return _wide_sides(frame, at)
+    start = at + 4
+    end = start + 16 * count
+    bids = list(_LEVEL.iter_unpack(frame[start:end])) if count else []
+    stride, count = _GROUP.unpack_from(frame, end)
+    if stride != _LEVEL.size:
+        return _wide_sides(frame, at)
+    start = end + 4
+    end = start + 16 * count
+    return bids, list(_LEVEL.iter_unpack(frame[start:end])) if count else [], end
 
 
-def _wide_levels(frame: bytes, at: int, stride: int, count: int) -> list[Level]:
+def _wide_sides(frame: bytes, at: int) -> tuple[list[Level], list[Level], int]:
     """Levels of a newer version, whose further fields are skipped."""
-    positions: Sequence[int] = range(at, at + stride * count, stride)
-    return [(price, size) for price, size in (_LEVEL.unpack_from(frame, position) for position in positions)]
+    sides: list[list[Level]] = []
+    for _ in range(2):
+        stride, count = _GROUP.unpack_from(frame, at)
+        if stride < _LEVEL.size:
+            raise DecodeError(f"a level of {stride} bytes is too short", kind="short_block")
+        places = range(at + 4, at + 4 + stride * count, stride)
+        sides.append(
+            [(price, size) for price, size in (_LEVEL.unpack_from(frame, place) for place in places)]
+        )
+        at += 4 + stride * count
+    return sides[0], sides[1], at

@@ -21,6 +21,7 @@ EXPONENT: Final = -DECIMALS
 
 _LAST_MS: Final = 9_000_000_000_000
 """A moment in the year 2255; whatever lies beyond is no time."""
+LAST_US: Final = _LAST_MS * 1_000
 _MOST_DIGITS: Final = 40
 
 type Number = str | int | None
@@ -60,7 +61,7 @@ def decimal_text(e8: int) -> str:
 
 
 def parse_ms(value: Number, what: str) -> int:
-    """Milliseconds since 1970, a number or its text, as nanoseconds; raises DecodeError for no time at all."""
+    """Milliseconds since 1970, a number or its text, as nanoseconds; raises DecodeError for no time."""
     text = str(value)
     if not (text.isascii() and text.isdigit() and len(text) <= 13 and 0 < int(text) < _LAST_MS):
         raise DecodeError(f"{what} is not a time", kind="bad_time")
@@ -69,21 +70,23 @@ def parse_ms(value: Number, what: str) -> int:
 
 def parse_us(value: int) -> int:
     """Microseconds since 1970 as nanoseconds; raises DecodeError for no time at all."""
-    if not 0 < value < _LAST_MS * 1_000:
+    if not 0 < value < LAST_US:
         raise DecodeError(f"{value} us is not a time", kind="bad_time")
     return value * 1_000
 
 
-def price_on_grid(e8: int, symbol: Symbol) -> Price:
-    """A positive price at the instrument's precision; raises DecodeError off the grid, at zero or below."""
+def positive_price(e8: int, exponent: int, precision: int) -> Price:
+    """A price at exactly `precision` decimals; raises DecodeError off that grid, at zero or below."""
     if e8 <= 0:
         raise DecodeError("a price must be positive", kind="bad_price")
-    return price_of(e8, EXPONENT, symbol.price_precision)
+    return price_of(e8, exponent, precision)
 
 
-def size_on_grid(e8: int, symbol: Symbol) -> Quantity:
-    """A size at the instrument's precision, zero allowed; raises DecodeError off the grid or below zero."""
-    return quantity_of(e8, EXPONENT, symbol.size_precision)
+def positive_size(e8: int, exponent: int, precision: int) -> Quantity:
+    """A size at exactly `precision` decimals; raises DecodeError off that grid, at zero or below."""
+    if e8 <= 0:
+        raise DecodeError("a size must be positive", kind="bad_size")
+    return quantity_of(e8, exponent, precision)
 
 
 def exact_price(e8: int, symbol: Symbol) -> Price:
@@ -93,7 +96,7 @@ def exact_price(e8: int, symbol: Symbol) -> Price:
 
 
 def exact_size(e8: int, symbol: Symbol) -> Quantity:
-    """A size at the instrument's precision, or at 8 decimals where it is finer; raises DecodeError below zero."""
+    """A size at the instrument's precision, or at 8 decimals where it is finer; raises DecodeError."""
     precision = symbol.size_precision
     return quantity_of(e8, EXPONENT, precision if on_grid(e8, EXPONENT, precision) else DECIMALS)
 
