@@ -295,9 +295,13 @@ def test_mass_status_of_an_account_with_history_over_several_pages() -> None:
         }
         assert sorted(str(f.trade_id) for f in parts.fills) == ["9000", "9001", "9002", "9003", "9004"]
         assert [(str(p.quantity), str(p.avg_px_open)) for p in parts.positions] == [("2.500", "100.0")]
+        fresh.engine.take(parts)
         rig.exchange.match(5, "1.000")
-        assert fresh.engine.events("O-5")[-1] == "filled 1.000@100.0 9005"
-        assert [line for line in fresh.engine.log if "9000" in line] == [], "told by the mass status, not again"
+        rig.exchange.match(2, "0.500")
+        await rig.run(10_000)
+        assert fresh.events("O-5") == ["reconciled", "filled 1.000@100.0 9005"]
+        assert fresh.events("O-2") == ["reconciled", "filled 0.500@100.0 9001", "filled 0.500@100.0 9006"]
+        assert fresh.events("O-1") == ["reconciled", "filled 0.500@100.0 9000", "filled 0.500@100.0 9004"]
         await fresh.stop()
 
     run(body)

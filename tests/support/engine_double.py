@@ -168,6 +168,17 @@ class EngineDouble:
         if not order.is_closed:
             order.apply(OrderPendingCancel(*self._head(order), self.account_id, UUID4(), 1, 1, False))
 
+    def take(self, parts: object) -> None:
+        """A mass status: every order of it exists in the engine afterwards, with its fills."""
+        for report in parts.orders:
+            order, name = self._order_of(report)
+            if order.status == OrderStatus.INITIALIZED:
+                self._apply(name, order, OrderAccepted, report.venue_order_id, self.account_id, line="reconciled")
+            for fill in parts.fills:
+                if fill.venue_order_id == report.venue_order_id:
+                    self._fill(name, order, fill)
+            self._end(name, order, report, report.order_status)
+
     def events(self, name: str) -> list[str]:
         """The log of one order, without its name."""
         assert not self.violations, self.violations
@@ -332,6 +343,8 @@ class EngineDouble:
         if report.client_order_id is not None and (order := self.orders.get(report.client_order_id.value)):
             return order, report.client_order_id.value
         venue_id = report.venue_order_id.value
+        if report.client_order_id is not None and venue_id in self.external:
+            return self.external[venue_id], report.client_order_id.value
         if venue_id not in self.external:
             self.external[venue_id] = self.add(self._make(report))
         order = self.external[venue_id]
