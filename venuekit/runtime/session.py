@@ -243,6 +243,8 @@ class Session:
         self._machine.apply_stop()
         await self._scope.close()
         self._cancel_timers()
+        if self._first_live is not None and not self._first_live.done():
+            self._first_live.set_exception(NotReady(f"stream {self.name} was stopped"))
         if before is not SessionState.STOPPED:
             self._tell(SessionState.STOPPED, "stopped")
 

@@ -1,6 +1,6 @@
-"""A made-up venue of five lines of protocol, a transport in memory, and the sink: for sessions without sockets.
+"""A made-up venue, a transport in memory, and a sink: for sessions without sockets.
 
-Frames are JSON: {"ack": [...]}, {"book": [symbol, snapshot, seq, bids, asks]}, {"quote": [symbol, bid, ask]} ...
+Frames are JSON: {"ack": [...]}, {"book": [symbol, snapshot, seq, bids, asks]}, {"quote": [symbol, bid, ask]}
 """
 
 from __future__ import annotations

@@ -1,0 +1,172 @@
+"""Requests over a session: every request ends in its reply or in evidence of what may have left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+from stream_fakes import World
+
+from venuekit.errors import BadValue, SendFailed
+from venuekit.interfaces.request import Evidence, HttpRequest, Reply, StreamRequest
+from venuekit.interfaces.stream import StreamReply
+from venuekit.runtime.rpc import StreamPort
+from venuekit.runtime.session import Session
+
+ORDER = StreamRequest("submit", "order.create", b"{}")
+CANCEL = StreamRequest("cancel", "order.cancel", b"{}")
+
+
+def play(script: Callable[[World, Session, StreamPort], Awaitable[None]], *, start: bool = True) -> World:
+    async def main() -> World:
+        world = World()
+        session = world.session()
+        port = StreamPort(session, world.clock, {"submit": 2_000})
+
+        def feed(items: Sequence[Any], epoch: int) -> None:
+            for item in items:
+                if isinstance(item, StreamReply):
+                    port.resolve(item)
+
+        session.on_decoded = feed
+        if start:
+            starting = asyncio.ensure_future(session.start())
+            await world.run()
+            await starting
+        await script(world, session, port)
+        stopping = asyncio.ensure_future(session.stop())
+        await world.run(2)
+        await stopping
+        assert len(port) == 0
+        return world
+
+    return asyncio.run(main())
+
+
+async def ended(task: asyncio.Task[Reply]) -> SendFailed:
+    with pytest.raises(SendFailed) as caught:
+        await task
+    return caught.value
+
+
+def test_replies_find_their_request_by_key_in_any_order():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        sent: list[str] = []
+        tasks = [
+            asyncio.ensure_future(port.send(request, on_sent=lambda op=request.op: sent.append(op)))
+            for request in (ORDER, CANCEL)
+        ]
+        await world.run()
+        assert sent == ["submit", "cancel"]
+        assert world.server.link.sent == [
+            {"req": "order.create", "key": 1},
+            {"req": "order.cancel", "key": 2},
+        ]
+        world.server.link.says(reply=[2])
+        await world.run()
+        assert (tasks[0].done(), (await tasks[1]).status) == (False, "ok")
+        world.server.link.says(reply=[1])
+        await world.run()
+        assert (await tasks[0]).body == b"{}"
+
+    play(script)
+
+
+def test_a_reply_without_key_belongs_to_the_oldest_of_its_scope():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        tasks = [asyncio.ensure_future(port.send(request)) for request in (ORDER, CANCEL, ORDER)]
+        await world.run()
+        world.server.link.says(reply=[None, "cancel"])
+        await world.run()
+        assert [task.done() for task in tasks] == [False, True, False]
+        world.server.link.says(reply=[None, "order.create"])
+        await world.run()
+        assert [task.done() for task in tasks] == [True, True, False]
+        world.server.link.says(reply=[None])
+        await world.run()
+        assert tasks[2].done()
+
+    play(script)
+
+
+def test_a_connection_lost_with_a_submit_pending_means_maybe_sent():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        task = asyncio.ensure_future(port.send(ORDER))
+        await world.run()
+        world.server.link.cut()
+        await world.run()
+        assert (await ended(task)).evidence is Evidence.MAYBE_SENT
+        # The reply of the old connection can never come; the same key on the new one is nobody's.
+        await world.run(1)
+        world.server.link.says(reply=[1])
+        assert not any("req" in said for link in world.server.links[1:] for said in link.sent)
+
+    world = play(script)
+    assert world.counters.get("rpc.lost") == 1
+    assert world.counters.get("rpc.reply_unmatched") == 1
+
+
+def test_no_reply_in_time_means_maybe_sent_and_the_late_reply_is_counted():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        task = asyncio.ensure_future(port.send(ORDER))
+        await world.run(1.9)
+        assert not task.done()
+        await world.run(0.2)
+        assert (await ended(task)).evidence is Evidence.MAYBE_SENT
+        world.server.link.says(reply=[1])
+
+    world = play(script)
+    assert world.counters.get("rpc.timeout") == 1
+    assert world.counters.get("rpc.reply_unmatched") == 1
+
+
+def test_without_a_live_stream_nothing_was_sent():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        handed_over: list[int] = []
+        with pytest.raises(SendFailed) as caught:
+            await port.send(ORDER, on_sent=lambda: handed_over.append(1))
+        assert caught.value.evidence is Evidence.NOT_SENT
+        assert handed_over == []
+
+    play(script, start=False)
+
+    async def cut(world: World, session: Session, port: StreamPort) -> None:
+        world.server.link.cut()
+        with pytest.raises(SendFailed) as caught:
+            await port.send(ORDER)
+        assert caught.value.evidence is Evidence.NOT_SENT
+
+    play(cut)
+
+
+def test_a_stop_ends_what_is_pending():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        task = asyncio.ensure_future(port.send(ORDER))
+        await world.run()
+        stopping = asyncio.ensure_future(session.stop())
+        await world.run(2)
+        await stopping
+        assert (await ended(task)).evidence is Evidence.MAYBE_SENT
+
+    play(script)
+
+
+def test_a_cancelled_caller_leaves_no_entry():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        task = asyncio.ensure_future(port.send(ORDER))
+        await world.run()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert len(port) == 0
+
+    play(script)
+
+
+def test_another_kind_of_request_is_a_mistake():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        with pytest.raises(BadValue):
+            await port.send(HttpRequest("op", "GET", "/x"))
+
+    play(script)
