@@ -25,7 +25,7 @@ channels = st.sampled_from(CHANNELS)
 
 
 class TopicsAgainstAVenue(RuleBasedStateMachine):
-    """The venue keeps a set and answers in order, late or never; subscribing twice is an error, as is leaving twice."""
+    """The venue keeps a set and answers in order, late or never; doing a thing twice is an error."""
 
     def __init__(self) -> None:
         super().__init__()

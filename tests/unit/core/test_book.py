@@ -1,4 +1,4 @@
-"""The book machine: sequence rules, flags, what breaks it, and that nothing is published until it is whole."""
+"""The book machine: sequence rules, flags, what breaks it, and silence until it is whole."""
 
 from __future__ import annotations
 
