@@ -1,4 +1,4 @@
-"""The execution service over a venue whose clock is a block height: no wall time decides the life of an order."""
+"""The execution service over a venue whose clock is a block height: wall time decides nothing."""
 
 from __future__ import annotations
 

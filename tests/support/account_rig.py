@@ -46,7 +46,9 @@ def load(folder: str, module: str) -> object:
 class Rig:
     """`await Rig.opened("height_venue", HeightExchange)`; the test drives `service`, `exchange` and time."""
 
-    def __init__(self, folder: str, exchange: object, clock: ManualClock, journal: MemoryJournal | None = None) -> None:
+    def __init__(
+        self, folder: str, exchange: object, clock: ManualClock, journal: MemoryJournal | None = None
+    ) -> None:
         self.clock, self.exchange = clock, exchange
         self.venue = load(folder, folder)
         self.manifest = load(folder, f"{folder}_manifest").MANIFEST
@@ -134,7 +136,12 @@ class Rig:
 
     def _requester(self, port: object) -> Requester:
         return Requester(
-            port, manifest=self.manifest, pacer=self.pacer, retry=Steady(), clock=self.clock, counters=self.counters
+            port,
+            manifest=self.manifest,
+            pacer=self.pacer,
+            retry=Steady(),
+            clock=self.clock,
+            counters=self.counters,
         )
 
     @property

@@ -1,8 +1,8 @@
 """An execution sink that does to REAL Nautilus orders what the engine does, and refuses what it could not do.
 
-An impossible transition raises out of `order.apply`. What Nautilus takes without complaint and must not happen all
-the same (overfill, a rejection after an acceptance, an acceptance after a fill, a plain report while a change is
-pending, a fill total that the fills do not make) is an assertion here.
+An impossible transition raises out of `order.apply`. What Nautilus takes without complaint and must not happen
+all the same (overfill, a rejection after an acceptance, an acceptance after a fill, a plain report while a change
+is pending, a fill total that the fills do not make) is an assertion here.
 """
 
 from __future__ import annotations
@@ -173,7 +173,9 @@ class EngineDouble:
         for report in parts.orders:
             order, name = self._order_of(report)
             if order.status == OrderStatus.INITIALIZED:
-                self._apply(name, order, OrderAccepted, report.venue_order_id, self.account_id, line="reconciled")
+                self._apply(
+                    name, order, OrderAccepted, report.venue_order_id, self.account_id, line="reconciled"
+                )
             for fill in parts.fills:
                 if fill.venue_order_id == report.venue_order_id:
                     self._fill(name, order, fill)
@@ -192,7 +194,9 @@ class EngineDouble:
             self.fail_reports -= 1
             raise NotTaken
         order, name = self._order_of(report)
-        assert order.status != OrderStatus.PENDING_UPDATE or fills or order.is_closed, "the change would be lost"
+        assert order.status != OrderStatus.PENDING_UPDATE or fills or order.is_closed, (
+            "the change would be lost"
+        )
         status = report.order_status
         if order.status == OrderStatus.SUBMITTED or (order.status == OrderStatus.INITIALIZED):
             assert status == OrderStatus.ACCEPTED, f"{name}: {status} as the first report"
@@ -202,7 +206,9 @@ class EngineDouble:
         self._take_values(name, order, report)
         for fill in fills:
             self._fill(name, order, fill)
-        assert self.allow_overfill or report.filled_qty == order.filled_qty, f"{name}: {report.filled_qty} != {order.filled_qty}"
+        assert self.allow_overfill or report.filled_qty == order.filled_qty, (
+            f"{name}: {report.filled_qty} != {order.filled_qty}"
+        )
         self._end(name, order, report, status)
 
     def _end(self, name: str, order: object, report: object, status: object) -> None:
@@ -214,7 +220,9 @@ class EngineDouble:
             order.apply(OrderExpired(*self._head(order), UUID4(), 1, 1, False))
             self.log.append(f"{name} expired")
         elif status == OrderStatus.FILLED:
-            assert order.status in (OrderStatus.FILLED, OrderStatus.CANCELED), f"{name}: FILLED without its fills"
+            assert order.status in (OrderStatus.FILLED, OrderStatus.CANCELED), (
+                f"{name}: FILLED without its fills"
+            )
 
     def _take_values(self, name: str, order: object, report: object) -> None:
         if order.is_closed:
@@ -224,7 +232,14 @@ class EngineDouble:
         if quantity != had_quantity or (had_price is not None and price is not None and price != had_price):
             self._values[name] = (quantity, price if had_price is not None else None)
             event = OrderUpdated(
-                *self._head(order), quantity, UUID4(), 1, 1, False, venue_order_id=report.venue_order_id, price=price
+                *self._head(order),
+                quantity,
+                UUID4(),
+                1,
+                1,
+                False,
+                venue_order_id=report.venue_order_id,
+                price=price,
             )
             order.apply(event)
             self.log.append(f"{name} changed {quantity} {price}")
@@ -233,7 +248,9 @@ class EngineDouble:
         mark = (name, fill.trade_id.value)
         assert mark not in self._trades, f"{mark} was delivered twice"
         assert order.status != OrderStatus.REJECTED, f"{name}: fill after a rejection"
-        assert order.status not in (OrderStatus.INITIALIZED, OrderStatus.SUBMITTED), "fill before its acceptance"
+        assert order.status not in (OrderStatus.INITIALIZED, OrderStatus.SUBMITTED), (
+            "fill before its acceptance"
+        )
         self._trades.add(mark)
         if order.status == OrderStatus.FILLED and self.allow_overfill:
             # The engine drops it with a warning.
@@ -265,14 +282,16 @@ class EngineDouble:
     def position(self, report: object) -> None:
         self.positions.append(report)
 
-    def account(self, balances: Sequence[object], margins: Sequence[object], reported: bool, ts_event: int) -> None:
+    def account(
+        self, balances: Sequence[object], margins: Sequence[object], reported: bool, ts_event: int
+    ) -> None:
         self.accounts.append((tuple(balances), tuple(margins), reported, ts_event))
         self.log.append(f"account {ts_event}")
 
     @_watched
     def denied(self, order: object, reason: str) -> None:
         assert order.status == OrderStatus.INITIALIZED
-        self.log.append(f"{order.client_order_id} denied {reason.split(':')[0]}")
+        self.log.append(f"{order.client_order_id} denied {reason.split(':', maxsplit=1)[0]}")
         self.reasons[order.client_order_id.value] = reason
 
     @_watched
@@ -294,7 +313,13 @@ class EngineDouble:
 
     @_watched
     def updated(
-        self, order: object, venue_order_id: object, quantity: object, price: object, trigger: object, ts_event: int
+        self,
+        order: object,
+        venue_order_id: object,
+        quantity: object,
+        price: object,
+        trigger: object,
+        ts_event: int,
     ) -> None:
         name = order.client_order_id.value
         self._values[name] = (quantity, price)
@@ -351,7 +376,11 @@ class EngineDouble:
         return order, order.client_order_id.value
 
     def _make(self, report: object) -> object:
-        name = report.client_order_id.value if report.client_order_id is not None else report.venue_order_id.value
+        name = (
+            report.client_order_id.value
+            if report.client_order_id is not None
+            else report.venue_order_id.value
+        )
         if report.order_type == OrderType.MARKET:
             return market(name, report.instrument_id, str(report.quantity))
         return limit(

@@ -115,7 +115,9 @@ def never_left(request: object, way: Callable[[], Reply]) -> Reply:
     raise SendFailed("no connection", evidence=Evidence.NOT_SENT)
 
 
-def answers(status: int | str, body: bytes, arrives: bool = False) -> Callable[[object, Callable[[], Reply]], Reply]:
+def answers(
+    status: int | str, body: bytes, arrives: bool = False
+) -> Callable[[object, Callable[[], Reply]], Reply]:
     """A fault that answers with this, whether the command took effect or not."""
 
     def fault(request: object, way: Callable[[], Reply]) -> Reply:

@@ -35,7 +35,7 @@ USDC = Currency.from_str("USDC")
 
 
 class Bench:
-    """`order("O-1")` submits; `record`, `fill` and the tracker's own methods feed evidence; `engine.log` is what came."""
+    """`order("O-1")` submits; `see`, `fill` and the tracker's methods feed evidence; `events()` is what came."""
 
     def __init__(self, *, allow_overfill: bool = False, **semantics: object) -> None:
         self.clock = ManualClock(wall_start_ns=T0)
@@ -81,7 +81,9 @@ class Bench:
             self.tracker.sending(name, ids or WireIds(client_order_id=name), self.now)
         return order
 
-    def record(self, status: OrderStatus | None = None, name: str | None = "O-1", **facts: object) -> OrderRecord:
+    def record(
+        self, status: OrderStatus | None = None, name: str | None = "O-1", **facts: object
+    ) -> OrderRecord:
         """A record; `at` is its venue time in milliseconds after the start, `filled` a text."""
         at = facts.pop("at", None)
         ids = facts.pop("ids", None) or WireIds(client_order_id=name, venue_order_id=facts.pop("vid", "V1"))
@@ -90,10 +92,17 @@ class Bench:
                 facts[key] = kind.from_str(facts[key])
         ts = T0 + at * 1_000_000 if at is not None else self.clock.wall_ns()
         return OrderRecord(
-            ids=ids, source=facts.pop("source", Source.STREAM), ts_event=ts, instrument_id=self.iid, status=status, **facts
+            ids=ids,
+            source=facts.pop("source", Source.STREAM),
+            ts_event=ts,
+            instrument_id=self.iid,
+            status=status,
+            **facts,
         )
 
-    def fill_record(self, key: str, quantity: str, price: str = "100.0", name: str | None = "O-1", **facts: object):
+    def fill_record(
+        self, key: str, quantity: str, price: str = "100.0", name: str | None = "O-1", **facts: object
+    ):
         at = facts.pop("at", None)
         ids = facts.pop("ids", None) or WireIds(client_order_id=name, venue_order_id=facts.pop("vid", "V1"))
         fee = facts.pop("fee", "0.01")

@@ -1,4 +1,4 @@
-"""What must be asked, and when: look-ups and fill reads with back-off, and the one timer heap of the tracker."""
+"""What must be asked, and when: look-ups and fill reads with back-off, and the one timer heap."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class Agenda:
         return max(back_off, self.semantics.lookup_settles_ms * _MS)
 
     def arm(self, order: Tracked, now: Moment) -> None:
+        """The order's timer is set for the earliest thing that waits for time."""
         dues = [due for due in (order.look_due_ns, order.fills_due_ns, order.retry_ns) if due is not None]
         if order.modifies and order.waiting:
             dues.append(order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS)
-        for deadline in deadlines(order):
-            if isinstance(deadline, AtWall) and deadline.ns > now.wall_ns and not order.ended:
-                dues.append(now.mono_ns + deadline.ns - now.wall_ns)
+        walls = [limit.ns for limit in deadlines(order) if isinstance(limit, AtWall) and not order.ended]
+        dues += [now.mono_ns + wall_ns - now.wall_ns for wall_ns in walls if wall_ns > now.wall_ns]
         due = min((due for due in dues if due > now.mono_ns or due == order.retry_ns), default=None)
         if due is not None and (order.armed_ns is None or due < order.armed_ns):
             order.armed_ns = due
@@ -99,11 +99,13 @@ class Agenda:
             heapq.heappush(self._heap, (due, self._pushed, order))
 
     def look(self, order: Tracked, now: Moment) -> LookUp:
+        """The look-up that is asked now."""
         order.look_due_ns, order.looking, order.look_asked = None, True, now
         since = order.sent_wall_ns or order.ts_accepted or order.ts_last
         return LookUp(order.key, order.ids, max(0, since - self.settle_ns))
 
     def ask_fills(self, order: Tracked, now: Moment) -> list[Action]:
+        """The read of fills that is asked now; an alarm once it was asked in vain for long."""
         order.fills_tries += 1
         order.fills_due_ns = now.mono_ns + min(FILL_WAIT_NS << min(order.fills_tries, 8), _FILL_CAP_NS)
         since = order.sent_wall_ns or order.ts_accepted or order.ts_record
@@ -117,4 +119,5 @@ class Agenda:
         return actions
 
     def over(self, deadline: Deadline | None, now: Moment) -> bool:
+        """True when the deadline has passed, on the clock it is given in."""
         return deadline is not None and passed(deadline, now.wall_ns, self.tick)

@@ -201,7 +201,7 @@ def _deny_client_id(order: Order, manifest: Manifest) -> Denied | None:
 
 
 def _deny_notional(order: Order, instrument: Instrument) -> Denied | None:
-    """Bounds on price times quantity, where the order has a price; a reducing order may close what is left."""
+    """Bounds on price times quantity, where there is a price; a reducing order may close what is left."""
     price: Price | None = getattr(order, "price", None)
     if price is None or order.is_reduce_only or order.order_type == OrderType.MARKET:
         return None

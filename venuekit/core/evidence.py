@@ -1,4 +1,4 @@
-"""Judging evidence: which of two records is newer, which modify a number means, what a nameless fill is called."""
+"""Judging evidence: which of two records is newer, and what a nameless fill is called."""
 
 from __future__ import annotations
 
@@ -41,24 +41,28 @@ def newer(order: Tracked, record: OrderRecord) -> bool:
 
 
 def modify_of(order: Tracked, number: int) -> PendingModify | None:
+    """The pending modify of this number, or None when it has ended."""
     return next((modify for modify in order.modifies if modify.number == number), None)
 
 
 def reason(outcome: RefusedOutcome) -> str:
+    """The venue's code and text in one line."""
     if outcome.text and outcome.text != outcome.code:
         return f"{outcome.code}: {outcome.text}"
     return outcome.code
 
 
 def named(ids: WireIds) -> bool:
+    """True when any id names an order."""
     return bool(ids.client_order_id or ids.venue_order_id or ids.client_ref or ids.tx_hash)
 
 
 def own_name(fill: FillRecord) -> WireIds:
-    """The order an execution without one gets: named after the execution, so that it is the same on replay."""
+    """The order of an execution without one, named after the execution: the same on every replay."""
     return WireIds(venue_order_id=f"{fill.kind.value}-{fill.trade_key}")
 
 
 def deadlines(order: Tracked) -> list[Deadline]:
+    """The moments at which this order changes without a further word of the venue."""
     found = [order.ids.ends, order.ending.settles if order.ending is not None else None]
     return [deadline for deadline in found if deadline is not None]

@@ -1,4 +1,4 @@
-"""What the tracker knows of one order, and the actions it asks for. Plain state; the rules are in `core.orders`."""
+"""What the tracker knows of one order, and the actions it asks for; the rules are in `core.orders`."""
 
 from __future__ import annotations
 
@@ -391,8 +391,8 @@ def merged_ids(old: WireIds, new: WireIds) -> WireIds:
 def take_facts(order: Tracked, record: OrderRecord) -> None:
     """What the record says of the order itself is known after this.
 
-    Of our own orders only what the venue or a modify can change is taken: a venue that writes a market order as a
-    limit at its price band does not turn ours into one.
+    Of our own orders only what the venue or a modify can change is taken: a venue that writes a market order
+    as a limit at its price band does not turn ours into one.
     """
     order.quantity = record.quantity or order.quantity
     if not order.ours or order.price is not None:

@@ -1,8 +1,8 @@
 """The order tracker: evidence and time in, actions out. No I/O, no clock.
 
-Evidence of one order may come from the reply, the private stream, a page, a look-up or the journal, in any order
-and more than once. It is merged into one state (`Tracked`); `_advance` then says what the engine has not been told
-yet. So whichever evidence comes first wins, and the later ones change nothing.
+Evidence of one order may come from the reply, the private stream, a page, a look-up or the journal, in any
+order and more than once. It is merged into one state (`Tracked`); `_advance` then says what the engine was
+not told yet. So whichever evidence comes first wins, and the later ones change nothing.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from venuekit.interfaces.telemetry import Counters
 
 _LOOKS_BEFORE_OWN_WORDS = 5
-"""An execution whose order no look-up brings is reported with an order made from its own facts after these."""
+"""After so many look-ups in vain, an execution is reported with an order made from its own facts."""
 _CANCEL_TRIES_BEFORE_ALARM = 3
 
 
@@ -111,7 +111,7 @@ class OrderTracker:
         return sum(1 for order in self._orders.values() if order.ours and order.told is OrderStatus.SUBMITTED)
 
     def state_of(self, key: str) -> OrderState | None:
-        """The order as the engine was told, for a plain report; None while that would lie or lose something."""
+        """The order as the engine was told, for a plain report; None while that would lose something."""
         order = self._orders.get(key)
         if order is None or not order.reportable or order.modifies or order.told in UNTOLD:
             return None
@@ -161,7 +161,7 @@ class OrderTracker:
         return self._modifies
 
     def want_cancel(self, key: str, now: Moment) -> SendCancel | None:
-        """What to send for this cancel; None: it is held until the venue id is known, or one is on its way."""
+        """What to send for this cancel; None: held until the venue id is known, or one is on its way."""
         order = self._orders.get(key)
         if order is None or order.ended:
             return None
@@ -418,7 +418,7 @@ class OrderTracker:
         self._agenda.arm(order, now)
 
     def baseline(self, record: OrderRecord, fills: Sequence[FillRecord], now: Moment) -> Tracked:
-        """The engine is being told of this order by other means (a mass status): nothing of it is new any more.
+        """The engine is being told of this order by a mass status: nothing of it is new any more.
 
         Fills the window did not reach count as told, so that they are never delivered a second time.
         """
@@ -622,7 +622,7 @@ class OrderTracker:
         return actions
 
     def _denied_existence(self, order: Tracked, asked: Moment, now: Moment) -> list[Action]:
-        """A conclusive not-found: proof of a refusal only when it was asked late enough to have seen the order."""
+        """A conclusive not-found proves a refusal only when it was asked late enough to see the order."""
         settled = asked.wall_ns - order.sent_wall_ns >= self._agenda.settle_ns
         if not order.known_at_venue:
             if order.ours and settled and order.sending in (Sending.RECEIVED, Sending.UNKNOWN):
@@ -646,18 +646,18 @@ class OrderTracker:
         return []
 
     def _conclude(self, order: Tracked, asked: Moment, now: Moment) -> list[Action]:
-        """What an order that a look-up found open proves about commands sent long enough before the question."""
+        """What an order found open proves about commands sent long enough before the question."""
         if order.ended or order.ending is not None or order.working is None:
             return []
         actions: list[Action] = []
         cancel = order.cancel
         waits = (Sending.RECEIVED, Sending.UNKNOWN)
-        if cancel is not None and cancel.sending in waits:
-            if asked.mono_ns - cancel.asked_mono_ns >= self._agenda.settle_ns:
-                cancel.sending = Sending.LOCAL
-                actions.append(SendCancel(order.key))
-                if cancel.tries == _CANCEL_TRIES_BEFORE_ALARM:
-                    actions.append(Alarm("cancel_ignored", f"order {order.key} stays open after its cancels"))
+        waited = asked.mono_ns - cancel.asked_mono_ns if cancel is not None else 0
+        if cancel is not None and cancel.sending in waits and waited >= self._agenda.settle_ns:
+            cancel.sending = Sending.LOCAL
+            actions.append(SendCancel(order.key))
+            if cancel.tries == _CANCEL_TRIES_BEFORE_ALARM:
+                actions.append(Alarm("cancel_ignored", f"order {order.key} stays open after its cancels"))
         for modify in list(order.modifies):
             if modify.sending in waits and asked.wall_ns - modify.asked_wall_ns >= self._agenda.settle_ns:
                 order.modifies.remove(modify)
@@ -669,7 +669,7 @@ class OrderTracker:
         return actions
 
     def _reverse(self, fill: FillRecord, trade_key: str, now: Moment) -> list[Action]:
-        """The venue took a fill back: void it where it was delivered, and keep it from being delivered else."""
+        """The venue took a fill back: void it where it was delivered, else keep it from being delivered."""
         if self.fills.standing(fill.trade_key, fill.ts_event) is not Standing.NEW:
             self.counters.inc("fills.duplicates")
             return []

@@ -1,4 +1,4 @@
-"""Venue snapshot against what is known here: positions that fills explain, and orders that must be asked about."""
+"""Venue snapshot against what is known here: positions fills explain, orders that must be asked about."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class PositionBook:
     def apply_snapshot(self, positions: Iterable[PositionRecord]) -> list[Difference]:
         """Compare with the venue's whole list (what is missing is flat); the first time it is the baseline.
 
-        A difference is returned when the venue says the same thing twice in a row: fills may still be under way
-        the first time. It is the new baseline then.
+        A difference is returned when the venue says the same thing twice in a row: fills may still be under
+        way the first time. It is the new baseline then.
         """
         venue = {record.instrument_id: int(Decimal(record.signed_qty) * RAW_SCALE) for record in positions}
         differences = []
@@ -83,7 +83,7 @@ class PositionBook:
 def missing_orders(
     tracker: OrderTracker, open_keys: set[str], asked: Moment, settle_ns: int
 ) -> list[Tracked]:
-    """Orders told as working that the venue's list of open orders lacks: each must be looked up, none is dead yet.
+    """Orders told as working that the venue's open list lacks: each must be looked up, none is dead yet.
 
     An order younger than `settle_ns` may not be in the list although it is open.
     """

@@ -1,7 +1,7 @@
 """From what is known of an order to what the engine has not been told yet: the one place that decides events.
 
-The engine's own table, as measured: SUBMITTED never goes to EXPIRED or DENIED; an accept after a fill moves back;
-a plain report while a modify is pending loses the new values; a terminal report must carry the last fills.
+The engine's own table, as measured: SUBMITTED never goes to EXPIRED or DENIED; an accept after a fill moves
+back; a plain report while a modify is pending loses the new values; a terminal report carries the last fills.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def updated(order: Tracked, ts_event: int) -> Updated:
 
 
 def close_modifies(order: Tracked, now: Moment) -> list[Action]:
-    """Changes that were pending when the order ended: applied where the venue has the values, else refused."""
+    """Changes pending when the order ended: applied where the venue has the values, else refused."""
     actions: list[Action] = []
     for modify in order.modifies:
         if matches(order, modify) and order.values != order.told_values:
@@ -168,9 +168,11 @@ def _fill(order: Tracked, book: FillBook, ready: list[FillRecord], status: Order
     if order.filled_raw > order.quantity.raw and "overfill" not in order.alarmed:
         order.alarmed.add("overfill")
         actions.append(Alarm("overfill", f"order {order.key} is filled beyond its quantity {order.quantity}"))
-    for fill in ready:
-        if fill.fee is None:
-            actions.append(Alarm("fee_unknown", f"fill {fill.trade_key} is reported without its fee"))
+    actions += [
+        Alarm("fee_unknown", f"fill {fill.trade_key} is reported without its fee")
+        for fill in ready
+        if fill.fee is None
+    ]
     return actions
 
 

@@ -47,8 +47,8 @@ class AccountReads:
     async def rows(self, query: Query, window: Window) -> list[AccountRow]:
         """Every row of the query; raise on any failure, so that empty always means none.
 
-        A row that could not be decoded is counted; for positions it raises, because a position that is left out
-        would be read as flat.
+        A row that could not be decoded is counted; for positions it raises, because a position that is left
+        out would be read as flat.
         """
         rows: list[AccountRow] = []
         cursors: set[str] = set()
@@ -91,7 +91,7 @@ class AccountReads:
             found = await self._source.look_up(action.ids, AtWall(action.since_wall_ns))
         except VenuekitError as error:
             self._log.info("look-up of %s failed: %s", action.key, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - see below
             # A bug in a venue's parser must not leave the order without further questions.
             self._counters.inc("lookups.broken")
             self._log.exception("look-up of %s broke", action.key)

@@ -1,4 +1,4 @@
-"""The engine's questions: order, fill and position reports, and the mass status at start. They raise, never half."""
+"""The engine's questions: order, fill and position reports, and the mass status; whole, or they raise."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class AccountReports:
     # --- comparing
 
     async def compare_orders(self, since_ns: int) -> None:
-        """Open orders, and orders and fills since a moment, were merged; orders the venue lacks are asked about."""
+        """Open orders, and orders and fills since a moment, were merged; missing ones are asked about."""
         asked = self._delivery.now()
         window = Window(start_ns=since_ns)
         seen_open = self._merge(await self.orders(Query.OPEN, Window()))
@@ -115,8 +115,9 @@ class AccountReports:
         self._ask_missing(seen_open, asked)
 
     async def compare_positions(self) -> bool:
-        """The venue's positions were compared with the fills delivered; False: one differs, ask again after the
-        history lag. A difference that stays is an alarm.
+        """The venue's positions were compared with the fills delivered; False: one differs, ask again later.
+
+        A difference that stays is an alarm.
         """
         applied = self._positions.applied
         rows = await self.positions()

@@ -1,4 +1,4 @@
-"""What the tracker decided, carried out: reports and events to the sink, questions and cancels to their roads."""
+"""What the tracker decided, carried out: reports and events to the sink, questions to their roads."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Delivery:
                 for fill in report.fills
             ]
             self._sink.report(order, fills)
-        except Exception:
+        except Exception:  # noqa: BLE001 - see below
             # A fill must not be lost because its delivery failed once: counted, logged, offered again.
             self._counters.inc("reports.undelivered")
             self._log.exception("the report of order %s was not taken", state.key)
@@ -159,7 +159,7 @@ class Delivery:
             self._journal_failed(error)
 
     def _journal_failed(self, error: VenuekitError) -> None:
-        # The event happened and cannot be taken back; a person must know that a restart would not remember it.
+        # The event happened; a person must know that a restart would not remember it.
         self._counters.inc("journal.failed")
         self._log.error("the journal could not be written: %s", error)
         self._sink.alarm("journal_failed", error.message)
@@ -183,8 +183,8 @@ class Delivery:
             return
         try:
             self._emit(order, action)
-        except Exception:
-            # The engine refused an event: the order's state there is wrong until a report, so this must be seen.
+        except Exception:  # noqa: BLE001 - see below
+            # The engine refused an event: the order is wrong there until a report, so this must be seen.
             self._counters.inc("events.undelivered")
             self._log.exception("the event %s of order %s was not taken", type(action).__name__, action.key)
 

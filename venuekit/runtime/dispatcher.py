@@ -52,7 +52,7 @@ class Job:
     """The orders it covers."""
     draft: Draft
     refresh: Callable[[], Draft | None]
-    """The same request with the ids known by now, asked right before the stamp; None: it is not needed any more."""
+    """The same request with the ids known by now, asked right before the stamp; None: not needed any more."""
     number: int = 0
     """The number of the modify."""
     sent: bool = False
@@ -209,7 +209,7 @@ class Dispatcher:
             if not job.sent:
                 self._listener.on_failed(job, Evidence.NOT_SENT, "NOT_SENT: the client is stopping")
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # Whatever broke, the order must not vanish: not sent is a proven end, sent is looked up.
             evidence = Evidence.MAYBE_SENT if job.sent else Evidence.NOT_SENT
             if not isinstance(error, VenuekitError):
@@ -220,7 +220,7 @@ class Dispatcher:
             self._release(job)
 
     async def _perform(self, job: Job) -> None:
-        """Permit, stamp, sign, journal, send; a refusal that proves that nothing happened allows a second stamp."""
+        """Permit, stamp, sign, journal, send; a proof that nothing happened allows a second stamp."""
         while True:
             await self._pacer.permit(job.draft.op)
             key = self._key_lane(job)

@@ -1,4 +1,4 @@
-"""The execution service of every venue: Nautilus orders in, evidence from all roads, one tracker, events out."""
+"""The execution service of every venue: Nautilus orders and evidence in, one tracker, events out."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class ExecutionService:
     # --- life
 
     async def start(self) -> None:
-        """Private stream live, journal and venue compared, account state delivered; submits are allowed after this.
+        """Private stream live, account state delivered, journal taken over; submits are allowed after this.
 
         Raise the first error that keeps it from that; nothing is left running then.
         """
@@ -226,8 +226,8 @@ class ExecutionService:
         for item in decoded:
             try:
                 self._on_item(item)
-            except Exception:
-                # One bad record must not cost the others of its frame; what it said is read over REST instead.
+            except Exception:  # noqa: BLE001 - see below
+                # One bad record must not cost the others of its frame; what it said is read over REST.
                 self._counters.inc("private.failed")
                 self._log.exception("a record of the private stream could not be applied")
                 self._recovery.ask("a record could not be applied")
@@ -291,7 +291,7 @@ class ExecutionService:
         since, fills = self._fills_since, []
         try:
             fills = await self._reports.fills(Window(start_ns=since))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # Asked again by the tracker's own schedule; a failed read is never an empty one.
             self._counters.inc("reads.fills_failed")
             self._log.info("fills could not be read: %s", error)
@@ -455,10 +455,10 @@ class ExecutionService:
     # --- dispatch
 
     def _dispatch(self, kind: CommandKind, command: Command, keys: tuple[str, ...], number: int = 0) -> None:
-        """Jobs for every request the command needs; one that cannot even be drafted fails with nothing sent."""
+        """Jobs for every request the command needs; what cannot be drafted fails with nothing sent."""
         try:
             drafts = self._codec.draft(command)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # A venue's bug or refusal while drafting: the order must end, and nothing has left.
             self._counters.inc("commands.undrafted")
             self._log.exception("a %s could not be drafted", kind.value)
@@ -564,7 +564,7 @@ class ExecutionService:
     async def order_report(
         self, client_order_id: str | None, venue_order_id: str | None
     ) -> OrderStatusReport | None:
-        """One order as the venue has it; None: it has none, or nothing that may be told. Ids as Nautilus has them."""
+        """One order as the venue has it; None: none, or nothing may be told. Ids as Nautilus has them."""
         return await self._answered(self._reports.order_report(client_order_id, venue_order_id))
 
     async def order_reports(self, open_only: bool, start_ns: int | None) -> list[OrderStatusReport]:

@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 from venuekit.interfaces.time import AfterHeight, AtWall
 
 if TYPE_CHECKING:
-    from venuekit.interfaces.records import FillRecord, WireIds
+    from venuekit.interfaces.records import WireIds
     from venuekit.interfaces.time import Deadline
 
 type Plain = str | int | bool | None
@@ -67,7 +67,7 @@ class Journal(Protocol):
     """The memory of one account; every method has taken effect, as durably as the store allows, on return."""
 
     def intent(self, intents: Sequence[Intent]) -> None:
-        """The commands are on record; raise `CaptureError` when they cannot be, and nothing may be sent then."""
+        """The commands are on record; raise `CaptureError` otherwise, and nothing may be sent then."""
         ...
 
     def observed(self, client_order_id: str, ids: Mapping[str, Plain], status: str, ts_ns: int) -> None:
@@ -87,7 +87,7 @@ class Journal(Protocol):
         ...
 
     def delivered_fills(self) -> Sequence[tuple[str, int]]:
-        """Trade keys that were delivered, with their venue times; what is compacted is older than all of these."""
+        """Trade keys that were delivered, with their venue times; forgotten ones are older."""
         ...
 
     def close(self) -> None:
@@ -180,8 +180,3 @@ class MemoryJournal:
 
     def close(self) -> None:
         """See `Journal`."""
-
-
-def fill_entry(fill: FillRecord) -> tuple[str, int]:
-    """The part of a fill a journal keeps."""
-    return fill.trade_key, fill.ts_event

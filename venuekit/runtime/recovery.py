@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MS = 1_000_000
 _SILENCE_NS = 120_000 * _MS
-"""A stream may have been mute for this long before it was found to be down; frames of that time are read again."""
+"""A stream may have been mute for this long before it was found to be down; that time is read again."""
 _FIRST_PAUSE_NS = 500 * _MS
 _LONGEST_PAUSE_NS = 30_000 * _MS
 
@@ -131,7 +131,7 @@ class Recovery:
             await self.balances()
             await self._reports.compare_orders(since)
             explained = await self._reports.compare_positions()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # Whatever broke, the state stays unknown and submits stay denied until a later attempt succeeds.
             self._counters.inc("recovery.failed")
             if not isinstance(error, VenuekitError):

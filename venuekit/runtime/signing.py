@@ -56,7 +56,7 @@ class SigningRoom:
         await self._clock.sleep_until(self._clock.mono_ns())
 
     async def _in_thread[T](self, work: Callable[[], T]) -> T:
-        """A signer that says PROCESS keeps its key in a process of its own; the waiting happens here all the same."""
+        """Also for PROCESS: such a signer has a process of its own, and only the waiting happens here."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="venuekit-sign")
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

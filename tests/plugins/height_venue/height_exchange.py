@@ -80,7 +80,9 @@ class HeightExchange(MemoryExchange):
         """The indexer; it forgets what ran out without a fill."""
         query = dict(request.query)
         rows = list(self.orders.values())
-        live = [row for row in rows if row["status"] in ("BEST_EFFORT_OPENED", "OPEN") and not self._over(row)]
+        live = [
+            row for row in rows if row["status"] in ("BEST_EFFORT_OPENED", "OPEN") and not self._over(row)
+        ]
         if request.path == "/order":
             row = self.orders.get(query["ref"])
             if row is None or (self._over(row) and row["filled"] == "0.000"):
@@ -109,7 +111,12 @@ class HeightExchange(MemoryExchange):
         size = sum(int(f["size"].replace(".", "")) * (1 if f["side"] == "BUY" else -1) for f in self.fills)
         if not size:
             return []
-        row = {"market": "BTC-USD-PERP", "size": f"{size / 1000:.3f}", "price": "100.0", "ts": self.clock.wall_ns()}
+        row = {
+            "market": "BTC-USD-PERP",
+            "size": f"{size / 1000:.3f}",
+            "price": "100.0",
+            "ts": self.clock.wall_ns(),
+        }
         return [row]
 
     def _open(self, place, frames):

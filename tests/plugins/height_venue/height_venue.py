@@ -1,7 +1,7 @@
 """The height venue's trading half: the order's name is known before the wire, and it lives until a block.
 
-Nothing here is shaped by another venue: the reply to a place is only `Received`, a cancel is tentative until the
-order's last block has passed, an order that runs out makes no sound, and fills come without their fee.
+Nothing here is shaped by another venue: the reply to a place is only `Received`, a cancel is tentative until
+the order's last block has passed, an order that runs out makes no sound, and fills come without their fee.
 """
 
 import hashlib
@@ -11,7 +11,16 @@ from attrs import define
 from nautilus_trader.model import LiquiditySide, Money, OrderSide, OrderStatus, Price, Quantity
 
 from venuekit.errors import BadValue
-from venuekit.interfaces.orders import Denied, Draft, Prepared, Received, RefusedOutcome, Submit, Unknown, Verdict
+from venuekit.interfaces.orders import (
+    Denied,
+    Draft,
+    Prepared,
+    Received,
+    RefusedOutcome,
+    Submit,
+    Unknown,
+    Verdict,
+)
 from venuekit.interfaces.reconciliation import Found, NotFound, Query
 from venuekit.interfaces.records import (
     BalanceRecord,
@@ -140,14 +149,20 @@ class HeightOrders:
 
     def check(self, command):
         if isinstance(command, Submit) and self.blocks.tick is None:
-            return Denied("STREAM_RECONCILING", "no block was seen yet, so no order can be given its last one")
+            return Denied(
+                "STREAM_RECONCILING", "no block was seen yet, so no order can be given its last one"
+            )
         return None
 
     def draft(self, command):
         if isinstance(command, Submit):
-            return [Draft("place", (o.client_order_id.value,), o.client_order_id.value, "node", o) for o in command.orders]
+            return [
+                Draft("place", (o.client_order_id.value,), o.client_order_id.value, "node", o)
+                for o in command.orders
+            ]
         return [
-            Draft("cancel", (o.client_order_id.value,), o.client_order_id.value, "node", ids) for o, ids in command.targets
+            Draft("cancel", (o.client_order_id.value,), o.client_order_id.value, "node", ids)
+            for o, ids in command.targets
         ]
 
     def to_sign(self, draft, stamp):
@@ -191,7 +206,7 @@ def _rpc(op, body):
 
 
 class HeightReads:
-    """The indexer: it prunes what ran out without a fill, so that absence proves an end after the last block."""
+    """The indexer prunes what ran out without a fill, so absence proves an end after the last block."""
 
     def __init__(self, ctx, blocks):
         self.ctx, self.wire, self.blocks = ctx, HeightWire(ctx), blocks

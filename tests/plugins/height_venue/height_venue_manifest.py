@@ -1,4 +1,4 @@
-"""What the height venue can do: orders live for some blocks, two commands a block, cancels that may still fail."""
+"""What the height venue can do: orders live for some blocks, two commands a block, tentative cancels."""
 
 from attrs import frozen
 

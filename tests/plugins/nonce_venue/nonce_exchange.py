@@ -1,4 +1,4 @@
-"""The nonce venue's exchange, in this process: an API that checks the nonce, a sequencer that decides later."""
+"""The nonce venue's exchange, in this process: an API that checks nonces, a sequencer that decides later."""
 
 import hashlib
 import json
@@ -95,7 +95,7 @@ class NonceExchange(MemoryExchange):
             self.decide()
 
     def take(self, tx):
-        signed = hashlib.sha256(KEY + bytes.fromhex(tx["hash"])).digest().hex()
+        signed = hashlib.sha256(KEY + bytes.fromhex(tx["hash"])).hexdigest()
         if signed != tx["sig"]:
             return Reply("ok", b'{"code": 21120}')
         if tx["nonce"] != self.next_nonce:
@@ -135,12 +135,19 @@ class NonceExchange(MemoryExchange):
 
     def _named(self, row, query):
         client = query.get("client")
-        named = (client is not None and int(client) == row["client"]) or query.get("index") == str(row["index"])
+        named = (client is not None and int(client) == row["client"]) or query.get("index") == str(
+            row["index"]
+        )
         return named or (query.get("hash") is not None and query["hash"] == row["hash"])
 
     def _positions(self):
         size = sum(int(f["size"].replace(".", "")) * (1 if f["side"] == "BUY" else -1) for f in self.fills)
-        row = {"market": "BTC-USD-PERP", "size": f"{size / 1000:.3f}", "price": "100.0", "ts": self.clock.wall_ns()}
+        row = {
+            "market": "BTC-USD-PERP",
+            "size": f"{size / 1000:.3f}",
+            "price": "100.0",
+            "ts": self.clock.wall_ns(),
+        }
         return [row] if size else []
 
     def _stamp(self, row):

@@ -1,7 +1,7 @@
 """The nonce venue's trading half: every command is a signed transaction with the key's next nonce.
 
-The hash of a transaction is known before the wire. The reply only says that the API took it; the sequencer refuses
-later, over the stream. A cancel must name the order's index, which only the stream tells.
+The hash of a transaction is known before the wire. The reply only says that the API took it; the sequencer
+refuses later, over the stream. A cancel must name the order's index, which only the stream tells.
 """
 
 import json
@@ -176,7 +176,12 @@ class NonceOrders:
         return SignRequest("toy", draft.op, {"nonce": stamp.nonce, "body": json.dumps(draft.payload)})
 
     def encode(self, draft, stamp, signed):
-        tx = {"op": draft.op, "nonce": stamp.nonce, "hash": signed.digest.hex(), "sig": signed.signature.hex()}
+        tx = {
+            "op": draft.op,
+            "nonce": stamp.nonce,
+            "hash": signed.digest.hex(),
+            "sig": signed.signature.hex(),
+        }
         request = StreamRequest(draft.op, "sendtx", json.dumps({**tx, **draft.payload}).encode())
         known = {name: WireIds(client_order_id=name) for name in draft.covers}
         if draft.op == "create":

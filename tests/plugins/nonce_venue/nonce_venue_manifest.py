@@ -1,4 +1,4 @@
-"""What the nonce venue can do: one key, strict nonces, signed commands over its stream, refusals that come late."""
+"""What the nonce venue can do: one key, strict nonces, signed commands over its stream, late refusals."""
 
 from attrs import frozen
 

@@ -73,7 +73,9 @@ def test_refusal_before_any_open_is_a_rejection() -> None:
     bench = Bench()
     bench.order(post_only=True)
     bench.do(bench.tracker.apply_submit("O-1", Received(WireIds(venue_order_id="V1")), bench.now))
-    bench.see(CANCELED, filled="0", refusal=True, post_only_refusal=True, reason="POST_ONLY_WOULD_CROSS", at=1)
+    bench.see(
+        CANCELED, filled="0", refusal=True, post_only_refusal=True, reason="POST_ONLY_WOULD_CROSS", at=1
+    )
     assert bench.events() == ["submitted", "rejected"]
     assert bench.engine.post_only == {"O-1"}
     bench.see(OPEN, filled="0", at=0)
@@ -113,7 +115,9 @@ def test_expiry_of_an_order_never_seen_open_goes_through_accepted() -> None:
 def test_the_reply_can_prove_acceptance() -> None:
     bench = Bench()
     bench.order()
-    bench.do(bench.tracker.apply_submit("O-1", Accepted(bench.record(OPEN, name=None, filled="0")), bench.now))
+    bench.do(
+        bench.tracker.apply_submit("O-1", Accepted(bench.record(OPEN, name=None, filled="0")), bench.now)
+    )
     assert bench.events() == ["submitted", "accepted"]
     bench.see(OPEN, filled="0", at=1)
     assert bench.events() == ["submitted", "accepted"], "the second road says nothing new"
