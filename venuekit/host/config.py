@@ -231,6 +231,13 @@ def _check_against(manifest: Manifest, section: VenueSection, path: str) -> None
             hint=f"one of: {', '.join(sorted(known))}.",
         )
     names = known[section.environment].addresses
+    for stream, spec in manifest.streams.items():
+        if spec.address not in names:
+            raise PluginError(
+                f"{manifest.title}: the {stream} stream needs the address {spec.address!r}, "
+                f"which {section.environment} does not have",
+                hint="this is a defect of the venue's package: upgrade it.",
+            )
     for name in section.addresses:
         if name not in names:
             near = get_close_matches(name, names, n=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from venuekit.errors import ConfigError
+from venuekit.errors import ConfigError, PluginError
 from venuekit.host.config import TransportSection, load_config, parse_config
 from venuekit.interfaces.signer import SecretKind, SecretRef
 
@@ -23,6 +23,8 @@ def venuekit_venues():
               config_class="toy_parts:Toy", prefers={"signer": "stark/home"}),
         Venue(Kind.VENUE, "view", "toy_parts:open_venue", manifest="toy_parts:VIEW",
               config_class="toy_parts:Empty"),
+        Venue(Kind.VENUE, "lame", "toy_parts:open_venue", manifest="toy_parts:LAME",
+              config_class="toy_parts:Empty"),
     ]
 
 @hookimpl
@@ -34,7 +36,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 from attrs import evolve, field, frozen, validators
-from venuekit.interfaces.manifest import BookRule, Chain, Environment, Manifest, OrderFeatures, SnapshotFrom
+from venuekit.interfaces.manifest import (
+    BookRule, Chain, Environment, Manifest, OrderFeatures, SnapshotFrom, StreamSpec
+)
 from venuekit.interfaces.signer import SecretRef
 
 @frozen(kw_only=True)
@@ -63,6 +67,8 @@ MANIFEST = Manifest(
     book=BookRule(Chain.NONE, SnapshotFrom.REST), orders=OrderFeatures(types={}),
 )
 VIEW = evolve(MANIFEST, title="View only", orders=None)
+LAME = evolve(MANIFEST, title="Lame", environments={"main": Environment({"rest": "http://127.0.0.1:1"})},
+              streams={"public": StreamSpec(address="stream")})
 """
 
 BASE = """
@@ -216,6 +222,11 @@ def test_each_mistake_is_named_by_its_path(text, path, message):
     assert error.path == path
     assert "\n" not in str(error)
     assert str(error).startswith(f"{path}: " if path else "config is")
+
+
+def test_a_manifest_whose_stream_has_no_address_is_a_defect_of_its_package():
+    with pytest.raises(PluginError, match="Lame: the public stream needs the address 'stream', which main"):
+        parse("[venues.lame]\nenvironment = 'main'")
 
 
 def test_a_misspelled_field_is_answered_with_the_nearest_one():
