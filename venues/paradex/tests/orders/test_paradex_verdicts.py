@@ -134,6 +134,11 @@ def test_a_dead_token(requests, code):
 
 
 @pytest.mark.parametrize("code", GONE)
+def test_a_submit_answered_with_a_gone_order_proves_nothing(requests, code):
+    assert isinstance(rest_error(requests, "submit", code), Unknown)
+
+
+@pytest.mark.parametrize("code", GONE)
 @pytest.mark.parametrize("op", ["cancel", "cancel_all"])
 def test_a_cancel_of_a_gone_order_asks_for_a_look_up(requests, code, op):
     found = rest_error(requests, op, code)

@@ -178,6 +178,19 @@ def test_a_longer_block_is_skipped(fine_symbols):
     assert [str(value) for value in shown] == [recorded[name] for name in names]
 
 
+def test_a_changed_instrument_is_taken_over_at_once(symbols, kit):
+    codec = stream(symbols)
+    (before,) = codec.decode(raw("trade_v2"), TS_INIT)
+    finer = kit.load_symbols(kit.market(tick="0.01")).by_raw("BTC-USD-PERP")
+    symbols.remove("BTC-USD-PERP")
+    symbols.add("BTC-USD-PERP", finer.instrument)
+    (after,) = codec.decode(raw("trade_v2"), TS_INIT)
+    assert (before.price.precision, after.price.precision) == (1, 2)
+    symbols.remove("BTC-USD-PERP")
+    (gone,) = codec.decode(raw("trade_v2"), TS_INIT)
+    assert gone.kind == "unknown_market"
+
+
 def test_an_empty_side_makes_no_quote(symbols):
     assert decode_one(symbols, "bbo_ask_empty") == Ignored("one_sided_bbo")
 

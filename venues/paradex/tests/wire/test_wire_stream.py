@@ -300,7 +300,7 @@ def test_new_is_not_yet_accepted(private, kit):
     assert record.ts_event == 1_681_493_746_016 * 1_000_000
 
 
-# status, remaining, average, reason -> status, filled, refusal, post-only refusal (venue's life cycle, section 4.2)
+# status, remaining, average, reason -> status, filled, refusal, post-only refusal (the venue's life cycle)
 LIVES = [
     ("OPEN", "0.05", "", "", OrderStatus.ACCEPTED, "0.00000", False, False),
     ("OPEN", "0.02", "26000", "", OrderStatus.PARTIALLY_FILLED, "0.03000", False, False),
@@ -395,6 +395,7 @@ def test_a_rebate_is_negative_and_a_settlement_price_keeps_its_digits(private, k
         ("SHORT", "-0.345", "OPEN", "-0.345"),
         ("SHORT", "0.345", "OPEN", "-0.345"),
         ("LONG", "0", "CLOSED", "0"),
+        ("SHORT", "-0.00000000", "OPEN", "0"),
         ("", "0", "OPEN", "0"),
     ],
 )
@@ -406,10 +407,18 @@ def test_json_position(private, kit, side, size, status, signed):
 
 
 @pytest.mark.parametrize(
-    ("side", "size"), [("LONG", "-0.01"), ("", "0.01"), ("SIDEWAYS", "0.01"), ("LONG", "")]
+    ("side", "size", "status"),
+    [
+        ("LONG", "-0.01", "OPEN"),
+        ("", "0.01", "OPEN"),
+        ("SIDEWAYS", "0.01", "OPEN"),
+        ("LONG", "", "OPEN"),
+        ("LONG", "0.01", "CLOSED"),
+    ],
 )
-def test_a_position_that_contradicts_itself_is_never_flat(private, kit, side, size):
-    found = channel_data(private, kit.data("recorded_ws/handle_positions.json"), side=side, size=size)
+def test_a_position_that_contradicts_itself_is_never_flat(private, kit, side, size, status):
+    envelope = kit.data("recorded_ws/handle_positions.json")
+    found = channel_data(private, envelope, side=side, size=size, status=status)
     assert isinstance(found, Quarantined)
     assert found.private
 

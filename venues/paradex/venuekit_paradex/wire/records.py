@@ -235,13 +235,16 @@ _LONG_SIDES: Final = {"LONG": 1, "BUY": 1, "SHORT": -1, "SELL": -1, "": 0}
 def position_record(
     row: PositionRow, symbols: Symbols, source: Source, ts_event: int | None = None
 ) -> PositionRecord:
-    """A net position; a size whose sign contradicts its side raises DecodeError, never reads as flat."""
+    """A net position; a row that contradicts itself raises DecodeError, it never reads as flat."""
     symbol = symbol_of(symbols, row.market)
     size = parse_e8(row.size, "the position's size")
     sign = _LONG_SIDES.get(row.side)
-    if sign is None or (sign == 1 and size < 0) or (sign == 0 and size != 0 and row.status != "CLOSED"):
-        raise DecodeError(f"side {row.side[:20]!r} and size do not agree", kind="bad_position")
-    signed = 0 if row.status == "CLOSED" else (-abs(size) if sign == -1 else size)
+    sided = sign is not None and (size == 0 or sign == -1 or (sign == 1 and size > 0))
+    if not sided or (row.status == "CLOSED" and size):
+        raise DecodeError(
+            f"side {row.side[:20]!r}, status {row.status[:20]!r} and size do not agree", kind="bad_position"
+        )
+    signed = -abs(size) if sign == -1 else size
     average = _average(row.average_entry_price) if signed else None
     return PositionRecord(
         instrument_id=symbol.instrument_id,
