@@ -37,10 +37,19 @@ class ProblemRow:
 
 
 @click.command()
+@click.argument("venue", required=False)
+@click.option("--errors", is_flag=True, help="Show the error codes of VENUE and what to do about each.")
 @json_option
-def command() -> None:
-    """List the installed venues and the plugins that could not be loaded."""
+def command(venue: str | None, errors: bool) -> None:
+    """List the installed venues and the plugins that could not be loaded, or show what VENUE can do."""
     registry = installed()
+    if venue is not None:
+        from venuekit.cli.venue_detail import show, show_errors
+
+        (show_errors if errors else show)(venue, registry.manifest(venue))
+        return
+    if errors:
+        raise click.UsageError("--errors needs a VENUE")
     rows, problems = look(registry)
     if wants_json():
         for row in rows:
