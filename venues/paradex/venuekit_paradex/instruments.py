@@ -112,7 +112,7 @@ class ParadexInstruments:
 
     async def load(self, only: Collection[InstrumentId] | None) -> Sequence[Instrument]:
         """The instruments (all, or those asked for); an unreadable market is counted, logged, left out."""
-        request = HttpRequest(op="markets", method="GET", path="/markets")
+        request = HttpRequest("markets", "GET", "/markets", query=self._query(only))
         rows = parse_rows(await read(self._port, request)).results
         found: list[Instrument] = []
         for raw in rows:
@@ -122,6 +122,13 @@ class ParadexInstruments:
         if not found and only is None:
             raise DecodeError("the venue listed no market that can be read", kind="bad_market")
         return found
+
+    def _query(self, only: Collection[InstrumentId] | None) -> list[tuple[str, str]]:
+        """One known market is asked for by name; the list of all is long."""
+        if only is None or len(only) != 1:
+            return []
+        symbol = self._symbols.by_id(next(iter(only)))
+        return [] if symbol is None else [("market", symbol.raw)]
 
     def _parse(self, raw: bytes) -> CryptoPerpetual | None:
         try:

@@ -137,9 +137,11 @@ def test_a_reload_takes_over_a_changed_step(kit):
     symbols = Symbols()
     made, _, port = source(kit, {"results": [kit.market()]}, symbols)
     asyncio.run(made.load(None))
+    assert list(port.asked[-1].query) == []
     port.answers["GET", "/markets"] = {"results": [kit.market(tick="0.01")]}
-    asyncio.run(made.load(None))
+    asyncio.run(made.load([kit.BTC]))
     assert symbols.by_raw("BTC-USD-PERP").price_precision == 2
+    assert list(port.asked[-1].query) == [("market", "BTC-USD-PERP")]
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,11 @@ def _no_time(us: int) -> DecodeError:
 class MarketFrames:
     """Decodes templates 1, 2 and 3 for one connection; raises DecodeError, `struct.error` or ValueError."""
 
-    __slots__ = ("_markets", "_symbols", "decoders")
+    __slots__ = ("_by_raw", "_markets", "_symbols", "decoders")
 
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
+        self._by_raw = symbols.by_raw
         self._markets: dict[bytes, Market] = {}
         self.decoders: dict[bytes, Callable[[bytes, int], Decoded]] = {
             Struct("<HH").pack(template, SCHEMA_ID): decode
@@ -89,7 +90,7 @@ class MarketFrames:
             # A cut name could be that of another market.
             raise DecodeError("the frame ends inside the market's name", kind="truncated")
         market = self._markets.get(name)
-        if market is not None and self._symbols.by_raw(market.raw) is market.symbol:
+        if market is not None and self._by_raw(market.raw) is market.symbol:
             return market
         symbol = symbol_of(self._symbols, name.decode())
         market = self._markets[name] = Market(
