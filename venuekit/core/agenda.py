@@ -58,10 +58,10 @@ class Agenda:
             order.look_due_ns, order.look_tries = None, 0
         elif order.look_due_ns is None and not order.looking:
             order.look_due_ns = now.mono_ns + delay
-        missing = order.claimed_raw > order.filled_raw + order.waiting_raw or (
-            order.waiting and order.reportable
-        )
-        if not missing or order.modifies or order.told is OrderStatus.DENIED:
+        missing = order.claimed_raw > order.filled_raw + order.waiting_raw
+        missing = missing or bool(order.waiting and order.reportable)
+        quiet = order.modifies or order.hidden_until_ns is not None or order.told is OrderStatus.DENIED
+        if quiet or not missing:
             order.fills_due_ns, order.fills_tries = None, 0
         elif order.fills_due_ns is None:
             order.fills_due_ns = now.mono_ns + FILL_WAIT_NS
@@ -87,7 +87,11 @@ class Agenda:
 
     def arm(self, order: Tracked, now: Moment) -> None:
         """The order's timer is set for the earliest thing that waits for time."""
-        dues = [due for due in (order.look_due_ns, order.fills_due_ns, order.retry_ns) if due is not None]
+        dues = [
+            due
+            for due in (order.look_due_ns, order.fills_due_ns, order.retry_ns, order.hidden_until_ns)
+            if due is not None
+        ]
         if order.modifies and order.waiting:
             dues.append(order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS)
         walls = [limit.ns for limit in deadlines(order) if isinstance(limit, AtWall) and not order.ended]

@@ -142,6 +142,7 @@ class FillVoided:
 
     key: str
     fill: FillRecord
+    side: OrderSide
     reason: str
     ts_event: int
 
@@ -283,6 +284,9 @@ class Tracked:
     """The timer that is set for this order."""
     base_ts: int = -1
     """Fills up to this venue time were part of a mass status."""
+    hidden_until_ns: int | None = None
+    """Set: an order of an earlier run, left to the mass status until this monotonic time."""
+    retired: bool = False
     alarmed: set[str] = field(factory=set)
 
     @property

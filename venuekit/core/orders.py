@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define, field
-from nautilus_trader.model import OrderStatus, OrderType, TimeInForce
+from nautilus_trader.model import OrderStatus
 
 from venuekit.core.agenda import FILL_WAIT_NS, SOON_NS, Agenda
 from venuekit.core.evidence import deadlines, modify_of, named, newer, own_name, reason
 from venuekit.core.fills import FillBook, Standing
+from venuekit.core.lookups import denied_existence, found_open, from_own_words, give_own_words
 from venuekit.core.order_state import (
     ENDED,
     WORKING,
@@ -24,14 +25,12 @@ from venuekit.core.order_state import (
     Alarm,
     CancelRejected,
     Ending,
-    FetchFills,
     FillVoided,
     ModifyRejected,
     Moment,
     OrderState,
     PendingCancel,
     PendingModify,
-    Rejected,
     Report,
     SendCancel,
     Sending,
@@ -42,6 +41,7 @@ from venuekit.core.order_state import (
 )
 from venuekit.core.telling import (
     UNTOLD,
+    close_modifies,
     count,
     matches,
     reject,
@@ -60,10 +60,6 @@ if TYPE_CHECKING:
     from venuekit.interfaces.manifest import Semantics
     from venuekit.interfaces.model import Order
     from venuekit.interfaces.telemetry import Counters
-
-_LOOKS_BEFORE_OWN_WORDS = 5
-"""After so many look-ups in vain, an execution is reported with an order made from its own facts."""
-_CANCEL_TRIES_BEFORE_ALARM = 3
 
 
 @define
@@ -134,6 +130,18 @@ class OrderTracker:
             self._bind(order, order.ids)
             self._agenda.plan(order, now)
 
+    def reveal(self, key: str, now: Moment) -> list[Action]:
+        """The engine may hear of this adopted order now; what an earlier run was told counts as told."""
+        order = self._orders.get(key)
+        if order is None or order.hidden_until_ns is None:
+            return []
+        _reveal(order)
+        return self._advance(order, now)
+
+    def hidden(self) -> list[str]:
+        """Keys of adopted orders that the engine has not heard of."""
+        return [order.key for order in self._orders.values() if order.hidden_until_ns is not None]
+
     def sending(self, key: str, ids: WireIds, now: Moment) -> None:
         """The submit of this order goes on the wire now, with these ids."""
         if order := self._orders.get(key):
@@ -194,6 +202,8 @@ class OrderTracker:
         order = self._orders.get(key)
         if order is None:
             return []
+        if order.ended and (state := self.state_of(key)) is not None:
+            return [Report(state, before=order.told)]
         order.answer_wanted = True
         return [] if order.looking else [self._agenda.look(order, now)]
 
@@ -261,7 +271,7 @@ class OrderTracker:
         if order is None or order.ended:
             return []
         if evidence is Evidence.NOT_SENT and not order.known_at_venue and not order.repeated:
-            return [self._reject(order, why, now.wall_ns)]
+            return self._reject(order, why, now)
         order.sending = Sending.UNKNOWN
         self.counters.inc("orders.submit_unknown")
         return self._advance(order, now)
@@ -304,7 +314,9 @@ class OrderTracker:
                 self.counters.inc("orders.unseen_ended")
                 return []
             order = self._stranger(record.ids)
-        self._bind(order, record.ids)
+        self._bind(
+            order, record.ids, old_leg=record.status in ENDED and record.status is not OrderStatus.FILLED
+        )
         return self._take(order, record, now)
 
     def apply_fill(self, fill: FillRecord, now: Moment) -> list[Action]:
@@ -335,7 +347,7 @@ class OrderTracker:
             order.waiting[fill.trade_key] = fill
         order.instrument_id = order.instrument_id or fill.instrument_id
         if fill.kind is not FillKind.TRADE and not order.reportable:
-            self._from_own_words(order, fill)
+            from_own_words(order, fill, self.counters)
         return self._advance(order, now)
 
     def apply_look_up(self, key: str, answer: Found | NotFound, now: Moment) -> list[Action]:
@@ -353,7 +365,7 @@ class OrderTracker:
         actions = self._take(order, answer.record, now)
         for fill in answer.fills:
             actions += self.apply_fill(fill, now)
-        actions += self._conclude(order, asked, now)
+        actions += found_open(order, asked, now, self._agenda)
         if order.answer_wanted and (state := self.state_of(order.key)) is not None:
             order.answer_wanted = False
             if not any(isinstance(action, Report) for action in actions):
@@ -424,6 +436,7 @@ class OrderTracker:
         """
         order = self.resolve(record.ids) or self._stranger(record.ids)
         self._bind(order, record.ids)
+        order.hidden_until_ns = None
         take_facts(order, record)
         order.version, order.ts_record = record.version, record.ts_event
         order.ts_accepted = order.ts_accepted or record.ts_event
@@ -466,14 +479,17 @@ class OrderTracker:
         self._add(order)
         return order
 
-    def _bind(self, order: Tracked, ids: WireIds) -> None:
+    def _bind(self, order: Tracked, ids: WireIds, *, old_leg: bool = False) -> None:
         """Every id names this order after this; a nameless stranger under one of them is taken in."""
         venue_id = ids.venue_order_id
         if venue_id is not None and venue_id not in order.legs:
             stranger = self._by_venue.get(venue_id)
             if stranger is not None and stranger is not order:
                 self._take_in(order, stranger)
-            order.legs.append(venue_id)
+            # The end of a leg never seen before, while another one works, is the end of a replaced leg.
+            order.legs.insert(
+                -1 if old_leg and order.legs and order.working is not None else len(order.legs), venue_id
+            )
             self._by_venue[venue_id] = order
         order.ids = merged_ids(order.ids, ids)
         if order.legs and order.ids.venue_order_id != order.legs[-1]:
@@ -496,15 +512,20 @@ class OrderTracker:
         self._orders.pop(stranger.key, None)
 
     def _retire(self, order: Tracked) -> None:
+        if order.retired:
+            return
+        order.retired = True
         self._closed.append(order)
         while len(self._closed) > self.most_closed:
-            old = self._closed.popleft()
-            self._orders.pop(old.key, None)
-            self._by_height.pop(old.key, None)
-            for leg in old.legs:
-                self._by_venue.pop(leg, None)
-            self._by_ref.pop(old.ids.client_ref or "", None)
-            self._by_hash.pop(old.ids.tx_hash or "", None)
+            self._forget(self._closed.popleft())
+
+    def _forget(self, order: Tracked) -> None:
+        self._orders.pop(order.key, None)
+        self._by_height.pop(order.key, None)
+        for leg in order.legs:
+            self._by_venue.pop(leg, None)
+        self._by_ref.pop(order.ids.client_ref or "", None)
+        self._by_hash.pop(order.ids.tx_hash or "", None)
 
     # --- the steps
 
@@ -519,9 +540,20 @@ class OrderTracker:
             self.counters.inc("orders.stale_records")
             if record.status in WORKING and order.told in UNTOLD:
                 order.working = order.working or record.status
+            actions += self._alive_after_rejection(order, record)
         if order.modifies:
             actions += self._modify_result(order, record)
         return actions + self._advance(order, now)
+
+    def _alive_after_rejection(self, order: Tracked, record: OrderRecord) -> list[Action]:
+        """A rejected order that the venue shows open later than its refusal: somebody must act."""
+        late = order.ending is None or record.ts_event > order.ending.ts_event
+        if order.told is not OrderStatus.REJECTED or record.status not in WORKING or not late:
+            return []
+        if "alive" in order.alarmed:
+            return []
+        order.alarmed.add("alive")
+        return [Alarm("order_alive", f"order {order.key} was told as rejected and the venue has it open")]
 
     def _absorb(self, order: Tracked, record: OrderRecord) -> None:
         leg = record.ids.venue_order_id
@@ -536,12 +568,11 @@ class OrderTracker:
         if status in ENDED:
             take_facts(order, record)
             self._end(order, record, status)
-        elif status in WORKING:
+        elif status in WORKING and _may_work(order):
             take_facts(order, record)
-            order.working = status
-            if order.ending is not None and not order.ended:
-                # A tentative cancel that did not happen, or the end of a leg that was replaced.
-                order.ending = None
+            order.working, order.ending = status, None
+        elif status in WORKING:
+            self.counters.inc("orders.open_after_end")
         elif status is OrderStatus.SUBMITTED and order.sending is not Sending.LOCAL:
             order.sending = Sending.RECEIVED
         if order.ts_accepted == 0 and status in WORKING:
@@ -577,16 +608,17 @@ class OrderTracker:
     def _advance(self, order: Tracked, now: Moment) -> list[Action]:
         """Tell what is new, and plan what to ask."""
         actions: list[Action] = []
-        was_ended = order.ended
         if order.retry_ns is not None and order.retry_ns <= now.mono_ns:
             order.retry_ns = None
-        if order.reportable and order.retry_ns is None:
+        if order.hidden_until_ns is not None and now.mono_ns >= order.hidden_until_ns:
+            _reveal(order)
+        if order.reportable and order.retry_ns is None and order.hidden_until_ns is None:
             actions += tell(order, self.fills, now, self._agenda.tick, self.semantics.modify_replaces_id)
         cancel = order.cancel
         if cancel is not None and cancel.held and order.ids.venue_order_id is not None and not order.ended:
             cancel.held = False
             actions.append(SendCancel(order.key))
-        if order.ended and not was_ended:
+        if order.ended:
             order.cancel = None
             self._retire(order)
         self._agenda.plan(order, now)
@@ -594,78 +626,29 @@ class OrderTracker:
 
     def _refused_submit(self, order: Tracked, outcome: RefusedOutcome, now: Moment) -> list[Action]:
         if order.told in UNTOLD and not order.known_at_venue and not order.repeated:
-            actions: list[Action] = [self._reject(order, reason(outcome), now.wall_ns, outcome.post_only)]
-            return actions + self._advance(order, now)
+            return self._reject(order, reason(outcome), now, outcome.post_only)
         # A refusal against evidence, or of a repetition: the first one may well have arrived.
         self.counters.inc("orders.refused_against_evidence")
         order.sending = Sending.UNKNOWN
         return self._advance(order, now)
 
-    def _reject(self, order: Tracked, reason: str, ts_event: int, post_only: bool = False) -> Rejected:
-        action = reject(order, reason, ts_event, post_only)
-        order.look_due_ns = None
-        order.cancel = None
-        self._retire(order)
-        return action
+    def _reject(self, order: Tracked, why: str, now: Moment, post_only: bool = False) -> list[Action]:
+        actions = [*close_modifies(order, now), reject(order, why, now.wall_ns, post_only)]
+        return actions + self._advance(order, now)
 
     def _not_found(self, order: Tracked, answer: NotFound, asked: Moment, now: Moment) -> list[Action]:
         self.counters.inc("lookups.not_found")
         actions: list[Action] = []
-        if answer.conclusive and not order.ended and order.ending is None:
-            actions += self._denied_existence(order, asked, now)
-        elif not order.ours and order.waiting and order.look_tries >= _LOOKS_BEFORE_OWN_WORDS:
-            self._from_own_words(order, next(iter(order.waiting.values())))
+        if not order.ours and not order.waiting and not order.reportable and answer.conclusive:
+            # A name without facts, and the venue does not know it: there is nothing to follow.
+            order.told = OrderStatus.DENIED
+            self._forget(order)
+        elif not give_own_words(order, self.counters) and answer.conclusive and not _over(order):
+            actions += denied_existence(order, asked, now, self._agenda, self.counters)
         actions += self._advance(order, now)
         if order.look_due_ns is not None and isinstance(answer.ask_again, AtWall):
             order.look_due_ns = now.mono_ns + max(SOON_NS, answer.ask_again.ns - now.wall_ns)
             self._agenda.arm(order, now)
-        return actions
-
-    def _denied_existence(self, order: Tracked, asked: Moment, now: Moment) -> list[Action]:
-        """A conclusive not-found proves a refusal only when it was asked late enough to see the order."""
-        settled = asked.wall_ns - order.sent_wall_ns >= self._agenda.settle_ns
-        if not order.known_at_venue:
-            if order.ours and settled and order.sending in (Sending.RECEIVED, Sending.UNKNOWN):
-                self.counters.inc("orders.proven_absent")
-                return [self._reject(order, "NOT_FOUND_AT_VENUE: it never took effect", now.wall_ns)]
-            return []
-        if not order.ours and order.waiting and order.look_tries >= _LOOKS_BEFORE_OWN_WORDS:
-            self._from_own_words(order, next(iter(order.waiting.values())))
-            return []
-        order.denied_existence += 1
-        if settled and self._agenda.over(order.ids.ends, asked):
-            if order.denied_existence == 1:
-                return [FetchFills(max(0, order.sent_wall_ns - self._agenda.settle_ns))]
-            order.ending = Ending(
-                OrderStatus.EXPIRED, now.wall_ns, None, "expired in silence", confirmed=True
-            )
-            return []
-        if order.ours and "vanished" not in order.alarmed:
-            order.alarmed.add("vanished")
-            return [Alarm("order_vanished", f"the venue had order {order.key} and now denies it")]
-        return []
-
-    def _conclude(self, order: Tracked, asked: Moment, now: Moment) -> list[Action]:
-        """What an order found open proves about commands sent long enough before the question."""
-        if order.ended or order.ending is not None or order.working is None:
-            return []
-        actions: list[Action] = []
-        cancel = order.cancel
-        waits = (Sending.RECEIVED, Sending.UNKNOWN)
-        waited = asked.mono_ns - cancel.asked_mono_ns if cancel is not None else 0
-        if cancel is not None and cancel.sending in waits and waited >= self._agenda.settle_ns:
-            cancel.sending = Sending.LOCAL
-            actions.append(SendCancel(order.key))
-            if cancel.tries == _CANCEL_TRIES_BEFORE_ALARM:
-                actions.append(Alarm("cancel_ignored", f"order {order.key} stays open after its cancels"))
-        for modify in list(order.modifies):
-            if modify.sending in waits and asked.wall_ns - modify.asked_wall_ns >= self._agenda.settle_ns:
-                order.modifies.remove(modify)
-                text = "NOT_APPLIED: the venue has the order with other values"
-                done = matches(order, modify)
-                actions.append(
-                    updated(order, now.wall_ns) if done else ModifyRejected(order.key, text, now.wall_ns)
-                )
         return actions
 
     def _reverse(self, fill: FillRecord, trade_key: str, now: Moment) -> list[Action]:
@@ -686,14 +669,25 @@ class OrderTracker:
         order.notional_raw -= taken.quantity.raw * taken.price.raw
         order.claimed_raw = max(0, order.claimed_raw - taken.quantity.raw)
         self.counters.inc("fills.voided")
-        void = FillVoided(order.key, taken, "taken back by the venue", fill.ts_event)
+        side = taken.side or order.side
+        assert side is not None, "only fills with a side are delivered"
+        void = FillVoided(order.key, taken, side, "taken back by the venue", fill.ts_event)
         return [void, *self._advance(order, now)]
 
-    def _from_own_words(self, order: Tracked, fill: FillRecord) -> None:
-        """An execution without an order of its own (liquidation, transfer) is one order, filled."""
-        if fill.side is None:
-            return
-        self.counters.inc("orders.from_fills")
-        order.instrument_id, order.side = fill.instrument_id, fill.side
-        order.order_type, order.time_in_force = OrderType.MARKET, TimeInForce.IOC
-        order.quantity = fill.quantity
+
+def _may_work(order: Tracked) -> bool:
+    """True unless the order has a final end; a tentative cancel may not happen, a replaced leg is no end."""
+    ending = order.ending
+    if order.ended or ending is None:
+        return not order.ended
+    return ending.settles is not None or (ending.leg is not None and ending.leg != order.legs[-1])
+
+
+def _over(order: Tracked) -> bool:
+    return order.ended or order.ending is not None
+
+
+def _reveal(order: Tracked) -> None:
+    """No mass status will tell of it: what was filled and is not waiting was told to an earlier engine."""
+    order.hidden_until_ns = None
+    order.filled_raw = max(0, order.claimed_raw - order.waiting_raw)

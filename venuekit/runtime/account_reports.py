@@ -25,7 +25,7 @@ from venuekit.interfaces.time import AtWall
 if TYPE_CHECKING:
     from nautilus_trader.model import FillReport, InstrumentId, OrderStatusReport, PositionStatusReport
 
-    from venuekit.core.order_state import OrderState, Tracked
+    from venuekit.core.order_state import Moment, OrderState, Tracked
     from venuekit.core.orders import OrderTracker
     from venuekit.core.reconcile import PositionBook
     from venuekit.core.reports import Reporter
@@ -138,9 +138,9 @@ class AccountReports:
                 keys.add(order.key)
         return keys
 
-    def _ask_missing(self, seen_open: set[str], asked: object) -> None:
+    def _ask_missing(self, seen_open: set[str], asked: Moment) -> None:
         now = self._delivery.now()
-        for order in missing_orders(self._tracker, seen_open, now, self._settle_ns):
+        for order in missing_orders(self._tracker, seen_open, asked, self._settle_ns):
             self._counters.inc("orders.missing_in_list")
             self._delivery.do(self._tracker.query(order.key, now))
 
@@ -229,6 +229,9 @@ class AccountReports:
                 continue
             orders.append(self._reporter.order(state, self._clock.wall_ns()))
             reports += [self._fill_report(fill, state) for fill in own]
+        for key in self._tracker.hidden():
+            # Not in the answer: whatever becomes of them is reported as it is found out.
+            self._delivery.do(self._tracker.reveal(key, self._delivery.now()))
         return MassStatusParts(orders, reports, positions)
 
     async def _fills_of(self, records: Sequence[OrderRecord], window: Window) -> list[FillRecord]:
@@ -304,7 +307,9 @@ class AccountReports:
         """The tracked order; told by this mass status when it is new, by the sink when it was known."""
         known = self._tracker.resolve(record.ids)
         if known is None or known.told is OrderStatus.INITIALIZED:
-            return self._tracker.baseline(record, fills, self._delivery.now())
+            tracked = self._tracker.baseline(record, fills, self._delivery.now())
+            self._delivery.remember(tracked, fills)
+            return tracked
         self._delivery.do(self._tracker.apply_order(record, self._delivery.now()))
         for fill in fills:
             self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))

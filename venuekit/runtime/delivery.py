@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from venuekit.core.order_state import (
-    ENDED,
     Action,
     Alarm,
     CancelRejected,
@@ -30,11 +29,13 @@ from venuekit.runtime.journal import plain_ids
 if TYPE_CHECKING:
     from nautilus_trader.model import Currency, InstrumentId, VenueOrderId
 
+    from venuekit.core.order_state import Tracked
     from venuekit.core.orders import OrderTracker
     from venuekit.core.reconcile import PositionBook
     from venuekit.core.reports import Reporter
     from venuekit.core.symbols import Symbols
     from venuekit.interfaces.model import Order
+    from venuekit.interfaces.records import FillRecord
     from venuekit.interfaces.telemetry import Counters
     from venuekit.interfaces.time import Clock
     from venuekit.runtime.journal import Journal
@@ -140,21 +141,21 @@ class Delivery:
         self._counters.inc("reports.fills", len(report.fills))
         for fill in report.fills:
             self._positions.apply_fill(fill, fill.side or state.side)
-        self._remember(report)
+        if (tracked := self._tracker.get(state.key)) is not None:
+            self.remember(tracked, report.fills)
         return True
 
-    def _remember(self, report: Report) -> None:
-        state = report.state
-        tracked = self._tracker.get(state.key)
-        if tracked is None:
-            return
+    def remember(self, tracked: Tracked, fills: Sequence[FillRecord]) -> None:
+        """The journal has what the engine was just told of this order."""
         try:
-            for fill in report.fills:
-                self._journal.filled(state.client_order_id, fill.trade_key, fill.ts_event)
-            if tracked.ours and state.status in ENDED:
-                self._journal.closed(state.key, state.status.name, state.ts_last)
+            for fill in fills:
+                self._journal.filled(tracked.key if tracked.ours else None, fill.trade_key, fill.ts_event)
+            if tracked.ours and tracked.ended:
+                self._journal.closed(tracked.key, tracked.told.name, tracked.ts_last)
             elif tracked.ours:
-                self._journal.observed(state.key, plain_ids(tracked.ids), state.status.name, state.ts_last)
+                self._journal.observed(
+                    tracked.key, plain_ids(tracked.ids), tracked.told.name, tracked.ts_last
+                )
         except VenuekitError as error:
             self._journal_failed(error)
 
@@ -176,6 +177,8 @@ class Delivery:
             return
         if isinstance(action, Rejected):
             self._close(action)
+        elif isinstance(action, FillVoided):
+            self._positions.apply_void(action.fill, action.side)
         order = self.orders.get(action.key)
         if order is None:
             # An order of an earlier run or of somebody else: the engine has no object to put the event on.
@@ -208,7 +211,6 @@ class Delivery:
         elif isinstance(action, CancelRejected):
             self._sink.cancel_rejected(order, self.venue_order_id(action.key), action.reason, action.ts_event)
         else:
-            self._positions.apply_void(action.fill, action.fill.side or order.side)
             self._sink.fill_voided(order, trade_id_of(action.fill.trade_key), action.reason, action.ts_event)
 
     def _close(self, action: Rejected) -> None:

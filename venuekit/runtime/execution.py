@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ExecutionService", "MassStatusParts", "PermitSource", "PrivateSession"]
 
+_HIDDEN_NS = 120_000_000_000
+"""Orders of an earlier run wait this long for a mass status before they are reported on their own."""
+
 
 class PrivateSession(Protocol):
     """What the service needs of the private stream's session; it starts and stops it."""
@@ -217,7 +220,9 @@ class ExecutionService:
             self._tracker.fills.applied(trade_key, ts_event)
         for intent in self._journal.open_intents():
             self._counters.inc("journal.open_intents")
-            self._tracker.adopt(tracked_of_intent(intent), self._delivery.now())
+            tracked = tracked_of_intent(intent)
+            tracked.hidden_until_ns = self._clock.mono_ns() + _HIDDEN_NS
+            self._tracker.adopt(tracked, self._delivery.now())
 
     # --- evidence
 

@@ -1,0 +1,96 @@
+"""What the answer to a look-up proves, and what it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nautilus_trader.model import OrderStatus, OrderType, TimeInForce
+
+from venuekit.core.order_state import (
+    Action,
+    Alarm,
+    Ending,
+    FetchFills,
+    ModifyRejected,
+    Moment,
+    SendCancel,
+    Sending,
+    Tracked,
+)
+from venuekit.core.telling import close_modifies, matches, reject, updated
+
+if TYPE_CHECKING:
+    from venuekit.core.agenda import Agenda
+    from venuekit.interfaces.records import FillRecord
+    from venuekit.interfaces.telemetry import Counters
+
+_LOOKS_BEFORE_OWN_WORDS = 5
+"""After so many look-ups in vain, an execution is reported with an order made from its own facts."""
+_CANCEL_TRIES_BEFORE_ALARM = 3
+_DENIALS_AFTER_RECEIPT = 3
+"""A venue that acknowledged an order must deny it so many times before that is believed."""
+_WAITS = (Sending.RECEIVED, Sending.UNKNOWN)
+
+
+def denied_existence(
+    order: Tracked, asked: Moment, now: Moment, agenda: Agenda, counters: Counters
+) -> list[Action]:
+    """A conclusive not-found: it proves a refusal only when it was asked late enough to see the order."""
+    order.denied_existence += 1
+    settled = asked.wall_ns - order.sent_wall_ns >= agenda.settle_ns
+    if not order.known_at_venue:
+        needed = _DENIALS_AFTER_RECEIPT if order.sending is Sending.RECEIVED else 1
+        if not (order.ours and settled and order.sending in _WAITS) or order.denied_existence < needed:
+            return []
+        counters.inc("orders.proven_absent")
+        closed = close_modifies(order, now)
+        return [*closed, reject(order, "NOT_FOUND_AT_VENUE: it never took effect", now.wall_ns)]
+    if settled and agenda.over(order.ids.ends, asked):
+        if order.denied_existence == 1:
+            return [FetchFills(max(0, order.sent_wall_ns - agenda.settle_ns))]
+        order.ending = Ending(OrderStatus.EXPIRED, now.wall_ns, None, "expired in silence", confirmed=True)
+    elif order.ours and "vanished" not in order.alarmed:
+        order.alarmed.add("vanished")
+        return [Alarm("order_vanished", f"the venue had order {order.key} and now denies it")]
+    return []
+
+
+def found_open(order: Tracked, asked: Moment, now: Moment, agenda: Agenda) -> list[Action]:
+    """What an order found open proves about commands sent long enough before the question."""
+    if order.ended or order.ending is not None or order.working is None:
+        return []
+    actions: list[Action] = []
+    cancel = order.cancel
+    waited = asked.mono_ns - cancel.asked_mono_ns if cancel is not None else 0
+    if cancel is not None and cancel.sending in _WAITS and waited >= agenda.settle_ns:
+        cancel.sending = Sending.LOCAL
+        actions.append(SendCancel(order.key))
+        if cancel.tries == _CANCEL_TRIES_BEFORE_ALARM:
+            actions.append(Alarm("cancel_ignored", f"order {order.key} stays open after its cancels"))
+    for modify in list(order.modifies):
+        if modify.sending in _WAITS and asked.wall_ns - modify.asked_wall_ns >= agenda.settle_ns:
+            order.modifies.remove(modify)
+            if matches(order, modify):
+                actions.append(updated(order, now.wall_ns))
+            else:
+                text = "NOT_APPLIED: the venue has the order with other values"
+                actions.append(ModifyRejected(order.key, text, now.wall_ns))
+    return actions
+
+
+def give_own_words(order: Tracked, counters: Counters) -> bool:
+    """True when an execution whose order was asked for in vain stands for its order from now on."""
+    if order.ours or order.reportable or order.look_tries < _LOOKS_BEFORE_OWN_WORDS or not order.waiting:
+        return False
+    return from_own_words(order, next(iter(order.waiting.values())), counters)
+
+
+def from_own_words(order: Tracked, fill: FillRecord, counters: Counters) -> bool:
+    """An execution without an order of its own (liquidation, transfer) is one order, filled."""
+    if fill.side is None:
+        return False
+    counters.inc("orders.from_fills")
+    order.instrument_id, order.side = fill.instrument_id, fill.side
+    order.order_type, order.time_in_force = OrderType.MARKET, TimeInForce.IOC
+    order.quantity = fill.quantity
+    return True
