@@ -51,14 +51,16 @@ IID = InstrumentId.from_str("BTC-USD-PERP.PARADEX")
 NULL = -(2**63)
 HERE = Path(__file__).parent
 RECORDED = HERE.parent / "venues" / "paradex" / "tests" / "data" / "sbe" / "book_deltas_btc.json"
-ROUNDS = 41
+ROUNDS = 101
 PUMP_FRAMES = 40_000
 
 
 # --- frames
 
 
-def book_frame(seq: int, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], kind: int = 1) -> bytes:
+def book_frame(
+    seq: int, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], kind: int = 1
+) -> bytes:
     """A template 3 frame as the venue's schema has it."""
     block = struct.pack("<qqB", 1_791_421_535_339_902, seq, kind) + struct.pack("<q", NULL) * 9
     body = struct.pack("<HHHH", 89, 3, 1, 1) + block
@@ -130,7 +132,9 @@ def bare_book(sink: Callable[[object], None]) -> Callable[[bytes], None]:
             end = at + 4 + stride * count
             for p, s in level.iter_unpack(frame[at + 4 : end]):
                 action = (update if s else remove) if kind else add
-                out.append(delta(IID, action, order(side, price(p, -8, 1), size(s, -8, 5), 0), 0, seq, ts, ts))
+                out.append(
+                    delta(IID, action, order(side, price(p, -8, 1), size(s, -8, 5), 0), 0, seq, ts, ts)
+                )
             at = end
         frame[at + 1 : at + 1 + frame[at]].decode()
         if out:
@@ -269,7 +273,9 @@ def per_frame_ns(play: Callable[[bytes], None], frames: Sequence[bytes]) -> floa
     return (time.perf_counter_ns() - started) / len(frames)
 
 
-async def compare(frames: list[bytes], bare: Callable[[Callable[[object], None]], Callable[[bytes], None]]) -> Any:
+async def compare(
+    frames: list[bytes], bare: Callable[[Callable[[object], None]], Callable[[bytes], None]]
+) -> Any:
     """The best of alternating passes, ours and bare; every pass must deliver the same number of objects."""
     sink, reference = Sink(), Sink()
     service, receiver = await opened(sink)

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 
-from nautilus_trader.model import (
-    BookAction,
-    BookOrder,
-    BookType,
-    InstrumentId,
-    OrderBook,
-    OrderBookDelta,
-    OrderBookDeltas,
-    OrderBookDepth,
-    OrderSide,
-    Price,
-    Quantity,
-    RecordFlag,
-)
+from nautilus_trader.model import BookType, InstrumentId, OrderBook, OrderBookDeltas, OrderBookDepth
 
-from venuekit.core.numbers import Memo, price_of, quantity_of
+from venuekit.core.levels import LAST, Levels, crosses
 from venuekit.errors import DecodeError
 from venuekit.interfaces.manifest import BookRule, Chain
 from venuekit.interfaces.stream import BookUpdate
 
-_LAST = RecordFlag.F_LAST.value
-_SNAPSHOT = RecordFlag.F_SNAPSHOT.value
-_BUY, _SELL = OrderSide.BUY, OrderSide.SELL
-_ADD, _UPDATE, _DELETE = BookAction.ADD, BookAction.UPDATE, BookAction.DELETE
 _PLUS_ONE = Chain.PLUS_ONE
 DEPTH = 10
 
@@ -59,42 +41,39 @@ class Book:
         self.whole = False
         self.why = "no snapshot yet"
         """Why it is not whole."""
-        self.last: int | None = None
-        """The venue's sequence of the last applied frame."""
         self.mirror: OrderBook | None = None
         self._chain = rule.chain
         self._may_cross = rule.may_cross
-        self._price_precision = price_precision
-        self._size_precision = size_precision
-        self._scale(-8)
-        self._nothing = BookOrder(None, Price.zero(price_precision), Quantity.zero(size_precision), 0)
+        self._precisions = (price_precision, size_precision)
+        self._levels = Levels(instrument_id, -8, price_precision, size_precision)
         self._next: int | None = None
         self._previous: BookUpdate | None = None
         self._top: tuple[object, ...] | None = None
 
     def apply(self, update: BookUpdate) -> OrderBookDeltas | Held:
         """The deltas to publish, or why there are none; the sequence moves only when nothing was wrong."""
-        if update.exponent != self._exponent:
-            self._scale(update.exponent)
+        if update.exponent != self._levels.exponent:
+            self._levels = Levels(self.instrument_id, update.exponent, *self._precisions)
         deltas: OrderBookDeltas | None
         try:
             if update.snapshot:
-                deltas = self._snapshot(update)
+                if not self._may_cross and crosses(update):
+                    return self.break_("crossed snapshot")
+                deltas = self._levels.whole(update)
             elif not self.whole:
                 return Held.EARLY
             elif self._chain is _PLUS_ONE and update.first == update.last == self._next:
                 # The usual frame, without a call.
-                deltas = self._deltas(update)
+                deltas = self._levels.changes(update)
             elif (held := self._held(update)) is not None:
                 return held
             else:
-                deltas = self._deltas(update)
+                deltas = self._levels.changes(update)
         except DecodeError as error:
             return self.break_(f"{error.kind}: {error.message}")
         except (ValueError, OverflowError) as error:
             return self.break_(f"range: {error}")
         last = update.last
-        self.last = last
         self._next = None if last is None else last + 1
         self._previous = update
         self.whole = True
@@ -106,11 +85,16 @@ class Book:
                 return self.break_("crossed book")
         return deltas
 
+    @property
+    def last(self) -> int | None:
+        """The venue's sequence of the last applied frame."""
+        return None if self._next is None else self._next - 1
+
     def break_(self, why: str) -> Held:
         """Nothing is published after this until a snapshot came."""
         self.whole = False
         self.why = why
-        self.last = self._next = None
+        self._next = None
         self._previous = None
         self._top = None
         if self.mirror is not None:
@@ -137,7 +121,7 @@ class Book:
         bids = [level.first() for level in mirror.bids(depth)]
         asks = [level.first() for level in mirror.asks(depth)]
         pairs = [order for order in bids + asks if order is not None]
-        return self._as_snapshot(pairs, self.last or 0, mirror.ts_last, ts_init)
+        return self._levels.snapshot_of(pairs, self.last or 0, mirror.ts_last, ts_init)
 
     def depth(self, ts_init: int) -> OrderBookDepth | None:
         """The best ten levels of each side when they changed since the last call; None otherwise."""
@@ -156,18 +140,10 @@ class Book:
             asks,
             [1] * len(bids),
             [1] * len(asks),
-            _LAST,
+            LAST,
             self.last or 0,
             mirror.ts_last,
             ts_init,
-        )
-
-    def _scale(self, exponent: int) -> None:
-        """Numbers are read at this exponent from now on."""
-        self._exponent = exponent
-        self._prices = Memo(_positive_price, exponent, self._price_precision)
-        self._deltas = _delta_builder(
-            self.instrument_id, self._prices, Quantity.zero(self._size_precision), exponent
         )
 
     def _held(self, update: BookUpdate) -> Held | None:
@@ -185,92 +161,6 @@ class Book:
         if self._previous == update:
             return Held.REPEATED
         return self.break_(f"sequence {update.first}..{update.last} after {last}")
-
-    def _snapshot(self, update: BookUpdate) -> OrderBookDeltas:
-        bids = [(p, s) for p, s in update.bids if s]
-        asks = [(p, s) for p, s in update.asks if s]
-        if not self._may_cross and bids and asks and max(bids)[0] >= min(asks)[0]:
-            raise DecodeError("a crossed snapshot", kind="crossed")
-        prices, exponent, places = self._prices, self._exponent, self._size_precision
-        orders = [BookOrder(_BUY, prices[p], quantity_of(s, exponent, places), 0) for p, s in bids]
-        orders += [BookOrder(_SELL, prices[p], quantity_of(s, exponent, places), 0) for p, s in asks]
-        return self._as_snapshot(orders, update.last or 0, update.ts_event, update.ts_init)
-
-    def _as_snapshot(
-        self, orders: list[BookOrder], sequence: int, ts_event: int, ts_init: int
-    ) -> OrderBookDeltas:
-        """CLEAR, then one ADD a level; all carry the snapshot flag, the last one the last flag too."""
-        iid, last = self.instrument_id, _SNAPSHOT | _LAST
-        flags = _SNAPSHOT if orders else last
-        out = [OrderBookDelta(iid, BookAction.CLEAR, self._nothing, flags, sequence, ts_event, ts_init)]
-        out += [
-            OrderBookDelta(iid, _ADD, order, _SNAPSHOT, sequence, ts_event, ts_init) for order in orders[:-1]
-        ]
-        if orders:
-            out.append(OrderBookDelta(iid, _ADD, orders[-1], last, sequence, ts_event, ts_init))
-        return OrderBookDeltas(iid, out)
-
-
-def _delta_builder(
-    iid: InstrumentId, prices: Memo[Price], zero: Quantity, exponent: int
-) -> Callable[[BookUpdate], OrderBookDeltas | None]:
-    """A function from a frame's levels to deltas; None for a frame without levels.
-
-    The hottest code there is: what does not change stands in its closure, sizes are checked in place.
-    """
-    places = zero.precision
-    step = 10 ** max(0, -exponent - places)
-    delta, order, size = OrderBookDelta, BookOrder, Quantity.from_mantissa_exponent
-    upd, dlt, buy, sell = _UPDATE, _DELETE, _BUY, _SELL
-
-    def build(update: BookUpdate) -> OrderBookDeltas | None:
-        bids, asks = update.bids, update.asks
-        seq, ts, ti = update.last or 0, update.ts_event, update.ts_init
-        # The last element carries the flag, so it is made apart.
-        if asks:
-            p, s = asks[-1]
-            side, asks = sell, asks[:-1]
-        elif bids:
-            p, s = bids[-1]
-            side, bids = buy, bids[:-1]
-        else:
-            return None
-        out = []
-        if bids:
-            out = [
-                delta(iid, upd, order(buy, prices[p], size(s, exponent, places), 0), 0, seq, ts, ti)
-                if s and not s % step
-                else delta(iid, dlt, order(buy, prices[p], zero if not s else _off(s), 0), 0, seq, ts, ti)
-                for p, s in bids
-            ]
-        if asks:
-            out += [
-                delta(iid, upd, order(sell, prices[p], size(s, exponent, places), 0), 0, seq, ts, ti)
-                if s and not s % step
-                else delta(iid, dlt, order(sell, prices[p], zero if not s else _off(s), 0), 0, seq, ts, ti)
-                for p, s in asks
-            ]
-        if s % step:
-            _off(s)
-        amount = size(s, exponent, places) if s else zero
-        out.append(delta(iid, upd if s else dlt, order(side, prices[p], amount, 0), _LAST, seq, ts, ti))
-        return OrderBookDeltas(iid, out)
-
-    return build
-
-
-def _off(mantissa: int) -> Quantity:
-    """Never returns: the size does not fit the instrument's grid (or is the null)."""
-    raise DecodeError(f"size mantissa {mantissa} is off the grid", kind="off_grid")
-
-
-def _positive_price(mantissa: int, exponent: int, precision: int) -> Price:
-    if mantissa == 0:
-        raise DecodeError("a level at price zero", kind="zero_price")
-    price = price_of(mantissa, exponent, precision)
-    if mantissa < 0:
-        raise DecodeError(f"a level at a negative price {mantissa}e{exponent}", kind="negative")
-    return price
 
 
 def _crossed(book: OrderBook) -> bool:

@@ -122,6 +122,7 @@ class MarketDataService:
         self._counters = counters
         self._log = log
         self._sink = sink
+        self._publish = sink.data
         self._codecs = parts.public
         self._planner = None if parts.public is None else parts.public()
         self._wants = Wants()
@@ -234,7 +235,7 @@ class MarketDataService:
             market.deltas = True
             snapshot = market.book.snapshot(self._clock.wall_ns())
             if snapshot is not None:
-                self._sink.data(snapshot)
+                self._publish(snapshot)
 
     def _own_id(self, instrument_id: InstrumentId) -> InstrumentId:
         """The object that decoders put into data: a look-up by the same object skips comparing two."""
@@ -274,9 +275,26 @@ class MarketDataService:
     # --- what comes
 
     def _on_decoded(self, decoded: Sequence[Decoded], epoch: int) -> None:
+        # Books and ticks are handled in place: this runs for every frame, and calls cost.
         for item in decoded:
             if isinstance(item, BookUpdate):
-                self._on_book(item)
+                market = self._markets.get(item.instrument_id)
+                if market is None:
+                    self._counters.inc("data.unwanted")
+                    continue
+                if not market.seen:
+                    market.seen = self._session_of(market.topic).seen(market.topic)
+                made = market.book.apply(item)
+                if type(made) is not OrderBookDeltas:
+                    self._held(market, made)
+                elif market.depth:
+                    self._deliver_both(market, made, item.ts_init)
+                else:
+                    try:
+                        self._publish(made)
+                    except Exception:
+                        self._missed(market)
+                        raise
             elif isinstance(item, _ROUTED):
                 route = self._routes[type(item)].get(item.instrument_id)
                 if route is None:
@@ -284,36 +302,34 @@ class MarketDataService:
                     continue
                 if not route.seen:
                     route.seen = self._session_of(route.topic).seen(route.topic)
-                self._sink.data(item)
-            elif isinstance(item, Quarantined):
-                self._on_quarantined(item)
-            elif isinstance(item, Lost):
-                self._on_lost(item)
-            elif isinstance(item, InstrumentChanged):
-                self._scope.start(f"reload {item.symbol}", self._reload(item.symbol))
+                self._publish(item)
+            else:
+                self._on_news(item)
 
-    def _on_book(self, update: BookUpdate) -> None:
-        market = self._markets.get(update.instrument_id)
-        if market is None:
-            self._counters.inc("data.unwanted")
-            return
-        if not market.seen:
-            market.seen = self._session_of(market.topic).seen(market.topic)
-        out = market.book.apply(update)
-        if type(out) is not OrderBookDeltas:
-            self._held(market, out)
-            return
+    def _on_news(self, item: Decoded) -> None:
+        """What is no data: doubts, losses and changes; everything else belongs to the session."""
+        if isinstance(item, Quarantined):
+            self._on_quarantined(item)
+        elif isinstance(item, Lost):
+            self._doubt(item.channels, item.why)
+        elif isinstance(item, InstrumentChanged):
+            self._scope.start(f"reload {item.symbol}", self._reload(item.symbol))
+
+    def _deliver_both(self, market: _Market, deltas: OrderBookDeltas, ts_init: int) -> None:
+        """The depth, and the change itself when it is wanted too."""
         try:
             if market.deltas:
-                self._sink.data(out)
-            if market.depth:
-                depth = market.book.depth(update.ts_init)
-                if depth is not None:
-                    self._sink.data(depth)
+                self._publish(deltas)
+            depth = market.book.depth(ts_init)
+            if depth is not None:
+                self._publish(depth)
         except Exception:
-            # The sequence has moved and the receiver may have missed this: only a snapshot makes both equal.
-            self._broke(market, "its receiver raised")
+            self._missed(market)
             raise
+
+    def _missed(self, market: _Market) -> None:
+        """The sequence has moved and the receiver has not: only a snapshot makes both equal."""
+        self._broke(market, "its receiver raised")
 
     def _held(self, market: _Market, held: Held) -> None:
         self._counters.inc(held.value)
@@ -347,9 +363,6 @@ class MarketDataService:
         elif self._rule.chain is Chain.NONE:
             # Without a sequence a missing frame would never be noticed, and any book may be the one.
             self._doubt(None, item.why)
-
-    def _on_lost(self, item: Lost) -> None:
-        self._doubt(item.channels, item.why)
 
     def _doubt(self, channels: Collection[str] | None, why: str) -> None:
         for market in list(self._markets.values()):

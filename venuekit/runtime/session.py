@@ -121,10 +121,9 @@ class _Live:
             self._session.codec_failed(self, frame, None)
             return
         try:
-            control = self._control
-            for item in decoded:
-                if type(item) in control:
-                    control[type(item)](self, item)
+            # Almost every frame says one thing, and almost none of the connection itself.
+            if type(decoded[0]) in self._control or len(decoded) > 1:
+                self._session.hear(self, decoded)
             self._on_decoded(decoded, self.epoch)
         except Exception as error:  # noqa: BLE001 - one raising handler costs one frame: counted, logged
             self._session.handler_failed(self, error)
@@ -206,6 +205,11 @@ class Session:
     def epoch(self) -> int:
         """The number of the current connection; it grows with each attempt."""
         return self._machine.epoch
+
+    @property
+    def heard(self) -> tuple[int, int]:
+        """The connection's epoch and how many messages it brought; equal pairs: nothing came between."""
+        return (self.epoch, 0 if self._live is None else self._live.heard)
 
     @property
     def codec(self) -> StreamCodec:
@@ -451,6 +455,13 @@ class Session:
             ready.set_result(None)
 
     # --- what frames say about the connection itself
+
+    def hear(self, live: _Live, decoded: Sequence[Decoded]) -> None:
+        """What a frame says about the connection is done; the rest is the owner's."""
+        for item in decoded:
+            act = self.control.get(type(item))
+            if act is not None:
+                act(live, item)
 
     def _on_logged_in(self, live: _Live, item: object) -> None:
         if not live.logged_in.done():
