@@ -23,6 +23,11 @@ from venuekit.interfaces.simulator import SimulatorFactory, SimulatorInfo
 @click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one. [default: the venue's own]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of everything that is random in it.")
 @click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="Of this simulator.")
+@click.option(
+    "--simple",
+    is_flag=True,
+    help="Open a second, plain door without keys as well, where it has one (-o simple=true).",
+)
 @click.option("--secs", type=click.FloatRange(min=0), help="Stop after this time.")
 @click.option(
     "--write-config",
@@ -37,6 +42,7 @@ def command(
     port: int | None,
     seed: int,
     options: tuple[str, ...],
+    simple: bool,
     secs: float | None,
     write_config: Path | None,
     demo_key: bool,
@@ -50,7 +56,8 @@ def command(
         emit({"event": "demo_key", "key": key}) if wants_json() else say(key)
         return
     chosen = default_port(registry, venue) if port is None else port
-    asyncio.run(_serve(factory, chosen, seed, parse_options(options), secs, write_config))
+    wanted = parse_options(options) | ({"simple": "true"} if simple else {})
+    asyncio.run(_serve(factory, chosen, seed, wanted, secs, write_config))
 
 
 def simulator_factory(registry: Registry, venue: str) -> SimulatorFactory:
@@ -115,9 +122,10 @@ def _announce(info: SimulatorInfo, write_config: Path | None) -> None:
         emit({"event": "ready", **asdict(info)})
         return
     say(f"The {info.venue} simulator is ready.")
-    for name, address in info.addresses.items():
-        say(f"  {name:8} {address}")
-    say(f"  {'control':8} {info.control}")
+    rows = {**info.addresses, "control": info.control, **info.doors}
     if write_config is not None:
-        say(f"  {'config':8} {write_config}  (try: venuekit run {write_config})")
+        rows["config"] = f"{write_config}  (try: venuekit run {write_config})"
+    width = max(map(len, rows))
+    for name, told in rows.items():
+        say(f"  {name:{width}} {told}")
     say("Press Ctrl-C to stop.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from venuekit.interfaces.time import Clock
 
@@ -24,6 +24,8 @@ class SimulatorInfo:
     """The simulator's own account, as its ledger and the venue name it."""
     config_toml: str
     """A node configuration that trades on this very simulator."""
+    doors: Mapping[str, str] = field(factory=dict)
+    """Further doors of the same exchange by name, for clients that do not speak the venue's protocol."""
 
 
 class Simulator(Protocol):

@@ -195,18 +195,9 @@ class Server:
     # --- HTTP
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        request = Request(
-            id=next(self._ids),
-            method=raw.method,
-            path=raw.path,
-            query=tuple(raw.query.items()),
-            headers={name.lower(): value for name, value in raw.headers.items()},
-            body=await raw.read(),
-            peer=raw.remote or _HOST,
-            received_ns=self.clock.wall_ns(),
-        )
+        request = await read_request(raw, next(self._ids), self.clock.wall_ns())
         if request.path == "/control" or request.path.startswith("/control/"):
-            return _http_response(self._control.handle(request))
+            return http_response(self._control.handle(request))
         label = f"{request.method} {request.path}"
         self.ledger.saw("request", label, request.body, request.id)
         if request.headers.get("upgrade", "").lower() == "websocket" and self._is_stream(request.path):
@@ -239,7 +230,7 @@ class Server:
         response = after.answer or own.answer or response
         self.ledger.saw("reply", f"{response.status} {label}", response.body, request.id)
         keep = next((one.keep_bytes for one in (decision, after, own) if one.keep_bytes is not None), None)
-        return _http_response(response) if keep is None else await _truncated(raw, response, keep)
+        return http_response(response) if keep is None else await _truncated(raw, response, keep)
 
     async def _pause(self, delay_ns: int) -> None:
         """A delay of the plan, which `stop` ends early: nobody waits for a client that gave up."""
@@ -264,7 +255,7 @@ class Server:
         refusal = decision.answer or self.service.accept(request)
         if refusal is not None:
             self.ledger.saw("reply", f"{refusal.status} {label}", refusal.body, request.id)
-            return _http_response(refusal)
+            return http_response(refusal)
         stream = SocketConnection(self, request)
         self._streams[stream.id] = stream
         self.faults.connected(stream.id, label)
@@ -286,7 +277,22 @@ def _release(pause: asyncio.Future[None]) -> None:
         pause.set_result(None)
 
 
-def _http_response(response: Response) -> web.Response:
+async def read_request(raw: web.BaseRequest, number: int, received_ns: int) -> Request:
+    """A request of the framework with its whole body."""
+    return Request(
+        id=number,
+        method=raw.method,
+        path=raw.path,
+        query=tuple(raw.query.items()),
+        headers={name.lower(): value for name, value in raw.headers.items()},
+        body=await raw.read(),
+        peer=raw.remote or _HOST,
+        received_ns=received_ns,
+    )
+
+
+def http_response(response: Response) -> web.Response:
+    """The framework's form of an answer."""
     headers = dict(response.headers)
     if response.content_type is not None and response.body:
         headers.setdefault("Content-Type", response.content_type)

@@ -105,8 +105,7 @@ def day(make_bench, seed: int, orders: bool = True) -> tuple[str, int, list]:
     bench = make_bench(jitter_ms="2").login()
     ledger = Ledger(bench.exchange, bench.clock)
     crowds = [
-        Crowd(bench.exchange, bench.clock, one.symbol, plan(one.symbol, bench.settings), seed)
-        for one in MARKETS
+        Crowd(bench.exchange, bench.clock, one.symbol, plan(one, bench.settings), seed) for one in MARKETS
     ]
     stream = bench.stream(2).login().subscribe("orders.ALL", "fills.ALL", f"order_book.{BTC}.deltas")
     for crowd in crowds:

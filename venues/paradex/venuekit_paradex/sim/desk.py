@@ -149,16 +149,16 @@ class Desk:
     def read(self, caller: Caller, data: object) -> NewOrder:
         """A new order whose form and signature are good; VenueError otherwise. Nothing happened yet."""
         body = Body(data)
-        kind = body.choice("type", KINDS)
-        side = body.choice("side", ("BUY", "SELL"))
-        instruction = body.choice("instruction", INSTRUCTIONS, "GTC")
-        flags = body.flags()
-        client_id = body.text("client_id", "")
-        if len(client_id) > CLIENT_ID_MAX:
-            raise VenueError("VALIDATION_ERROR", f"client_id is longer than {CLIENT_ID_MAX}")
+        return self._order(caller, body, lambda kind, side: self._proven_stamp(caller, body, kind, side))
+
+    def read_unsigned(self, caller: Caller, data: object) -> NewOrder:
+        """The same without `signature` and `signature_timestamp`: both are ignored."""
+        now_ms = self._clock.wall_ns() // 1_000_000
+        return self._order(caller, Body(data), lambda _kind, _side: now_ms)
+
+    def _proven_stamp(self, caller: Caller, body: Body, kind: str, side: str) -> int:
+        """The time of the signature, which proves the order."""
         stamp_ms = self._stamp(body)
-        priced = KINDS[kind].priced
-        price = body.number("price") if priced else None
         signed = proofs.SignedOrder(
             timestamp_ms=stamp_ms,
             market=body.text("market"),
@@ -168,15 +168,27 @@ class Desk:
             price=body.text("price", "0"),
         )
         self._check_signature(caller, signed, body.text("signature"))
+        return stamp_ms
+
+    def _order(self, caller: Caller, body: Body, prove: Callable[[str, str], int]) -> NewOrder:
+        kind = body.choice("type", KINDS)
+        side = body.choice("side", ("BUY", "SELL"))
+        instruction = body.choice("instruction", INSTRUCTIONS, "GTC")
+        flags = body.flags()
+        client_id = body.text("client_id", "")
+        if len(client_id) > CLIENT_ID_MAX:
+            raise VenueError("VALIDATION_ERROR", f"client_id is longer than {CLIENT_ID_MAX}")
+        stamp_ms = prove(kind, side)
+        market = body.text("market")
         if instruction == "RPI":
             raise VenueError("RPI_ACCOUNT_NOT_WHITELISTED")
         return NewOrder(
             account=caller.account,
-            market=signed.market,
+            market=market,
             side=Side(side),
-            quantity=self._size(caller, body, kind, signed.market, flags),
+            quantity=self._size(caller, body, kind, market, flags),
             kind=KINDS[kind],
-            price=price,
+            price=body.number("price") if KINDS[kind].priced else None,
             trigger_price=body.number("trigger_price") if KINDS[kind].conditional else None,
             trigger_above=_above(flags),
             tif=Tif.IOC if instruction == "IOC" else Tif.GTC,

@@ -337,7 +337,7 @@ class Feed:
                     session.connection.send(encoded[version], topic.channel)
                 else:
                     body = parcel.json() if body is None else body
-                    session.connection.send(_envelope(topic.channel, body), topic.channel)
+                    session.connection.send(envelope(topic.channel, body), topic.channel)
 
     def binary(self, session: Session, topic: Topic) -> bool:
         """True when this topic travels as SBE on this session."""
@@ -348,7 +348,7 @@ class Feed:
         if self.binary(session, topic) and parcel.sbe is not None:
             session.connection.send(parcel.sbe(session.version or 0), topic.channel)
         else:
-            session.connection.send(_envelope(topic.channel, parcel.json()), topic.channel)
+            session.connection.send(envelope(topic.channel, parcel.json()), topic.channel)
 
     def greet(self, session: Session, topic: Topic) -> None:
         """What a new subscription gets at once: the whole book, the best levels, the summaries."""
@@ -445,6 +445,7 @@ def _summary_parcel(state: MarketState) -> Parcel:
     return Parcel(lambda: render.summary(state), lambda version: frames.summary(version, state))
 
 
-def _envelope(channel: str, data: Json) -> str:
+def envelope(channel: str, data: Json) -> str:
+    """A JSON publication."""
     params = {"channel": channel, "data": data}
     return json.dumps({"jsonrpc": "2.0", "method": "subscription", "params": params}, separators=(",", ":"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from venuekit.sim.market import LiquidityPlan, Market
 
 if TYPE_CHECKING:
@@ -38,17 +40,25 @@ MARKETS = (
     _perpetual("ETH", "0.01", "0.001", "3021.55", "1000", "5000"),
 )
 
-_LEVEL_LOTS = {"BTC-USD-PERP": 5_000, "ETH-USD-PERP": 1_500}
-_TAKER_LOTS = {"BTC-USD-PERP": 500, "ETH-USD-PERP": 150}
+_LEVEL_NOTIONAL = 4_200
 
 
-def plan(symbol: str, settings: Settings) -> LiquidityPlan:
-    """How the crowd trades in one of the two markets."""
+def plan(market: Market, settings: Settings) -> LiquidityPlan:
+    """How the crowd trades in a market: levels worth some thousand, takers a tenth of one."""
+    affordable = int(_LEVEL_NOTIONAL / (market.start_price * market.lot))
+    level_lots = max(1, min(affordable, int(market.max_size / market.lot)))
     return LiquidityPlan(
         levels=15,
-        level_lots=_LEVEL_LOTS[symbol],
-        taker_lots=_TAKER_LOTS[symbol],
+        level_lots=level_lots,
+        taker_lots=max(1, level_lots // 10),
         walk_bps=Decimal(settings.walk_bps),
         taker_rate=settings.taker_rate,
         hunter_rate=settings.hunter_rate,
     )
+
+
+SIMPLE_MARKETS = tuple(
+    evolve(one, leverage=Decimal(10), maker_fee=Decimal("0.0001"), taker_fee=Decimal("0.0001"))
+    for one in MARKETS
+)
+"""The same two as the simple door promises them: 10x, 0.01 % for makers and takers."""

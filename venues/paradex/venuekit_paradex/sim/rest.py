@@ -63,6 +63,7 @@ class Rest:
     _enter: Callable[[str], None]
     _caller: Callable[[Request], Caller]
     _routes: Routes = field(factory=Routes)
+    _unguarded: dict[tuple[str, str], Private] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         public: list[tuple[str, str, str, Public]] = [
@@ -107,8 +108,14 @@ class Rest:
         ]
         for method, path, scope, handler in public:
             self._routes.add(method, path, self._open_door(scope, handler))
+            self._unguarded[method, path] = _for_anybody(handler)
         for method, path, scope, own in private:
             self._routes.add(method, path, self._guarded_door(scope, own))
+            self._unguarded[method, path] = own
+
+    def unguarded(self, method: str, path: str) -> Private:
+        """The handler of a published endpoint without its token and its limits; it raises what it refuses."""
+        return self._unguarded[method, path]
 
     async def handle(self, request: Request) -> Response:
         """The answer to any request; unknown paths are NOT_FOUND."""
@@ -342,10 +349,10 @@ class Rest:
         return reply(self._body(self._desk.open_by_client_id(caller, params["client_id"])))
 
     def _create(self, request: Request, params: Params, caller: Caller) -> Response:
-        return reply(self._body(self._desk.place(caller, _json(request))), 201)
+        return reply(self._body(self._desk.place(caller, parse_body(request))), 201)
 
     def _create_batch(self, request: Request, params: Params, caller: Caller) -> Response:
-        outcomes = self._desk.place_batch(caller, _json(request))
+        outcomes = self._desk.place_batch(caller, parse_body(request))
         errors = [one for one in outcomes if isinstance(one, VenueError)]
         orders = [one for one in outcomes if not isinstance(one, VenueError)]
         return reply(
@@ -357,7 +364,7 @@ class Rest:
         )
 
     def _modify(self, request: Request, params: Params, caller: Caller) -> Response:
-        return reply(self._body(self._desk.modify(caller, _json(request), params["order_id"])))
+        return reply(self._body(self._desk.modify(caller, parse_body(request), params["order_id"])))
 
     def _cancel(self, request: Request, params: Params, caller: Caller) -> Response:
         self._desk.cancel(caller, params["order_id"])
@@ -372,13 +379,17 @@ class Rest:
         return empty(200)
 
     def _cancel_batch(self, request: Request, params: Params, caller: Caller) -> Response:
-        body = _json(request)
+        body = parse_body(request)
         if not isinstance(body, dict):
             raise VenueError("BINDING_ERROR", "an object is required")
         ids, client_ids = _texts(body.get("order_ids")), _texts(body.get("client_order_ids"))
         if not ids and not client_ids:
             raise VenueError("BATCH_SIZE_OUT_OF_RANGE", "no ids")
         return reply(render.results(self._desk.cancel_batch(caller, ids, client_ids)))
+
+
+def _for_anybody(handler: Public) -> Private:
+    return lambda request, params, _caller: handler(request, params)
 
 
 def _safely(act: Callable[[], Response]) -> Response:
@@ -398,10 +409,11 @@ def _texts(value: object) -> list[str]:
     return value
 
 
-def _json(request: Request) -> object:
+def parse_body(request: Request) -> object:
+    """The JSON of a request; BINDING_ERROR when it is none."""
     try:
         return json.loads(request.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise VenueError("BINDING_ERROR", "body is not JSON") from error
 
 

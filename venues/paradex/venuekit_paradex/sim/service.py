@@ -57,7 +57,7 @@ class ParadexService:
     tokens: TokenDesk = field(init=False)
     desk: Desk = field(init=False)
     feed: Feed = field(init=False)
-    _rest: Rest = field(init=False)
+    rest: Rest = field(init=False)
     _rpc: Rpc = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -67,7 +67,7 @@ class ParadexService:
         self.tokens = TokenDesk.seeded(self._settings.jwt_secs, self._seed)
         self.desk = Desk(self.exchange, self._clock, self._settings, Random(f"desk {self._seed}"))
         self.feed = Feed(self.exchange, self._clock, self._settings, self.desk, self.planter, self._pass)
-        self._rest = Rest(
+        self.rest = Rest(
             self.exchange,
             self._clock,
             self.desk,
@@ -120,7 +120,7 @@ class ParadexService:
 
     async def handle(self, request: Request) -> Response:
         """The REST answer."""
-        return await self._rest.handle(request)
+        return await self.rest.handle(request)
 
     def accept(self, handshake: Request) -> Response | None:
         """A stream, unless the SBE schema is not offered or connections come too fast."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from attrs import fields_dict, frozen
@@ -17,6 +17,9 @@ CHAIN_ID = "PRIVATE_SN_VENUEKIT_SIM"
 """A chain that exists nowhere else: a signature made for the simulator is worth nothing at the venue."""
 
 DEFAULT_PORT = 8480
+
+
+type Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
 @frozen(kw_only=True)
@@ -55,6 +58,13 @@ class Settings:
     """USDC that every onboarded account receives."""
     frames: int = 20_000
     """Requests and frames that the ledger keeps."""
+    simple: bool = False
+    """A second door without keys on the same exchange; its markets have 10x leverage and fees of 0.01 %."""
+    simple_http_port: Port = 8080
+    simple_ws_port: Port = 8081
+    """Ports of the simple door; 0 takes a free one."""
+    fixtures: str = ""
+    """Folder with answers of the venue that say which markets, funds and positions there are at the start."""
 
     @property
     def start_funds(self) -> Decimal:

@@ -122,7 +122,7 @@ class Rpc:
     def _parse(frame: bytes | str) -> Json:
         try:
             data = json.loads(frame)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RpcError(PARSE, "parse error") from error
         if not isinstance(data, dict):
             raise RpcError(INVALID_REQUEST, "invalid request")
