@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
+
+from msgspec import Raw
 
 from venuekit.errors import DecodeError, Refused
 from venuekit.interfaces.manifest import Says
@@ -17,6 +19,7 @@ from venuekit_paradex.history import quarantined, window_query
 from venuekit_paradex.wire.json import AccountRow, BalanceRow, FillRow, OrderRow, PositionRow, Rows
 from venuekit_paradex.wire.records import balance_record, fill_record, order_record, position_record
 from venuekit_paradex.wire.replies import SAYS, parse_rows, read, row_as
+from venuekit_paradex.wire.values import parse_ms
 
 if TYPE_CHECKING:
     from venuekit.core.symbols import Symbols
@@ -46,32 +49,38 @@ class ParadexReads:
 
     async def page(self, query: Query, window: Window, cursor: str | None) -> Page[AnyRow]:
         """One page; open orders, positions and balances are one page each. Raises what the reads raise."""
-        if query is Query.OPEN:
-            return self._parsed(await self._rows("orders", "/orders", []), self._open_order)
-        if query is Query.POSITIONS:
-            return self._parsed(await self._rows("positions", "/positions", []), self._position)
         if query is Query.BALANCES:
             return await self._balances()
-        asked = window_query(window, cursor, _MOST_ROWS)
-        if query is Query.FILLS:
-            return self._parsed(await self._rows("fills", "/fills", asked), self._fill)
-        asked.append(("status", "CLOSED"))
-        return self._parsed(await self._rows("orders_history", "/orders-history", asked), self._closed_order)
+        parse: Callable[[bytes], AnyRow]
+        if query is Query.OPEN:
+            body, parse = await self._rows("orders", "/orders", []), self._open_order
+        elif query is Query.POSITIONS:
+            body, parse = await self._rows("positions", "/positions", []), self._position
+        else:
+            asked = window_query(window, cursor, _MOST_ROWS)
+            if query is Query.FILLS:
+                body, parse = await self._rows("fills", "/fills", asked), self._fill
+            else:
+                asked.append(("status", "CLOSED"))
+                body = await self._rows("orders_history", "/orders-history", asked)
+                parse = self._closed_order
+        return _parsed(body.results, parse, body.next)
 
     async def look_up(self, ids: WireIds, since: AtWall) -> Found | NotFound:
-        """The order as the venue has it, open or closed, with its fills.
+        """The order as the venue has it, open or closed, with its fills; `since` is no later than its sending.
 
         The reads of a single order find open ones only, so a closed one comes from history. Not found is
         conclusive when the open list, history since `since` and the fills since then do not know it either.
+        Under our id alone, an order that was made before `since` is another order of the same name.
         """
         if not ids.venue_order_id and not ids.client_order_id:
             return NotFound(conclusive=False)
-        start = Window(start_ns=max(0, since.ns - _OVERLAP_NS))
-        record, whole = await self._open_by_id(ids), True
+        start_ns = max(0, since.ns - _OVERLAP_NS)
+        record, whole = await self._open_by_id(ids, start_ns), True
         if record is None:
-            record, whole = await self._search(ids, start)
+            record, whole = await self._search(ids, start_ns)
         named = ids if record is None else _merged(ids, record.ids)
-        fills, all_fills = await self._fills_of(named, start)
+        fills, all_fills = await self._fills_of(named, start_ns)
         if record is not None:
             return Found(record, tuple(fills))
         return NotFound(conclusive=whole and all_fills and not fills)
@@ -79,24 +88,28 @@ class ParadexReads:
     async def _rows(self, op: str, path: str, query: list[tuple[str, str]]) -> Rows:
         return parse_rows(await read(self._port, HttpRequest(op, "GET", path, query=query, private=True)))
 
-    def _parsed(self, body: Rows, parse: Callable[[bytes], AnyRow]) -> Page[AnyRow]:
-        rows: list[AnyRow] = []
-        bad: list[Quarantined] = []
-        for raw in body.results:
-            try:
-                rows.append(parse(bytes(raw)))
-            except (DecodeError, ValueError, OverflowError) as error:
-                bad.append(quarantined(error, private=True))
-        return Page(rows, body.next or None, quarantined=bad)
-
     def _open_order(self, raw: bytes) -> OrderRecord:
         return order_record(row_as(raw, OrderRow), self._symbols, Source.SNAPSHOT)
 
     def _closed_order(self, raw: bytes) -> OrderRecord:
         return order_record(row_as(raw, OrderRow), self._symbols, Source.PAGE)
 
-    def _looked_up(self, raw: bytes) -> OrderRecord:
-        return order_record(row_as(raw, OrderRow), self._symbols, Source.LOOKUP)
+    def _wanted(self, ids: WireIds, start_ns: int) -> Callable[[bytes], OrderRecord | None]:
+        """Reads a row and gives its record when it is the order that is looked for."""
+
+        def parse(raw: bytes) -> OrderRecord | None:
+            row = row_as(raw, OrderRow)
+            record = order_record(row, self._symbols, Source.LOOKUP)
+            if not _same(ids, record.ids):
+                return None
+            older = (
+                not ids.venue_order_id
+                and row.created_at
+                and parse_ms(row.created_at, "created_at") < start_ns
+            )
+            return None if older else record
+
+        return parse
 
     def _fill(self, raw: bytes) -> FillRecord:
         return fill_record(row_as(raw, FillRow), self._symbols, Source.PAGE)
@@ -105,12 +118,14 @@ class ParadexReads:
         return position_record(row_as(raw, PositionRow), self._symbols, Source.SNAPSHOT)
 
     async def _balances(self) -> Page[AnyRow]:
-        tokens = (await self._rows("balance", "/balance", [])).results
+        # The account first: its time is the record's, and no part may be older than that time. Else a fill between
+        # the two reads would be undone by figures from before it that look newer.
         body = await read(self._port, HttpRequest("account", "GET", "/account", private=True))
+        tokens = (await self._rows("balance", "/balance", [])).results
         rows = [row_as(bytes(raw), BalanceRow) for raw in tokens]
         return Page([balance_record(row_as(body, AccountRow), rows, Source.SNAPSHOT)])
 
-    async def _open_by_id(self, ids: WireIds) -> OrderRecord | None:
+    async def _open_by_id(self, ids: WireIds, start_ns: int) -> OrderRecord | None:
         """The order when it is open and can be named; None says only that it is not open under this name."""
         if ids.venue_order_id:
             path = f"/orders/{quote(ids.venue_order_id, safe='')}"
@@ -122,47 +137,62 @@ class ParadexReads:
             if error.code == "NOT_FOUND" or SAYS.get(("rest", error.code)) is Says.GONE:
                 return None
             raise
-        record = self._looked_up(body)
-        return record if _same(ids, record.ids) else None
+        return self._wanted(ids, start_ns)(body)
 
-    async def _search(self, ids: WireIds, start: Window) -> tuple[OrderRecord | None, bool]:
-        """The newest matching order of the open list and of history, and whether every row could be read."""
-        opened = self._parsed(await self._rows("orders", "/orders", []), self._looked_up)
-        found = [row for row in opened.rows if isinstance(row, OrderRecord) and _same(ids, row.ids)]
+    async def _search(self, ids: WireIds, start_ns: int) -> tuple[OrderRecord | None, bool]:
+        """The newest matching order of the open list, else of history; and whether every row could be read."""
+        wanted = self._wanted(ids, start_ns)
+        opened = _parsed((await self._rows("orders", "/orders", [])).results, wanted)
+        found = [record for record in opened.rows if record is not None]
         if found:
             return max(found, key=_age), True
         narrowed = [("client_id", ids.client_order_id)] if ids.client_order_id else []
-        rows, whole = await self._scan("orders_history", "/orders-history", narrowed, start, self._looked_up)
-        found = [row for row in rows if isinstance(row, OrderRecord) and _same(ids, row.ids)]
-        # An order of the same name from before is another order.
-        fresh = [row for row in found if start.start_ns is None or row.ts_event >= start.start_ns]
-        return (max(fresh, key=_age) if fresh else None), whole and not opened.quarantined
+        # Both ids together are exact, so that an old order may be found whatever the venue's times mean.
+        exact = bool(ids.client_order_id and ids.venue_order_id)
+        window = Window() if exact else Window(start_ns=start_ns)
+        rows, whole = await self._scan("orders_history", "/orders-history", narrowed, window, wanted)
+        found = [record for record in rows if record is not None]
+        return (max(found, key=_age) if found else None), whole and not opened.quarantined
 
-    async def _fills_of(self, ids: WireIds, start: Window) -> tuple[list[FillRecord], bool]:
-        rows, whole = await self._scan("fills", "/fills", [], start, self._fill)
-        return [row for row in rows if isinstance(row, FillRecord) and _same(ids, row.ids)], whole
+    async def _fills_of(self, ids: WireIds, start_ns: int) -> tuple[list[FillRecord], bool]:
+        rows, whole = await self._scan("fills", "/fills", [], Window(start_ns=start_ns), self._fill)
+        return [row for row in rows if _same(ids, row.ids)], whole
 
-    async def _scan(
+    async def _scan[Row](
         self,
         op: str,
         path: str,
         narrowed: list[tuple[str, str]],
         window: Window,
-        parse: Callable[[bytes], AnyRow],
-    ) -> tuple[list[AnyRow], bool]:
-        """Every row since the window's start, and whether that is all of them, each readable."""
-        rows: list[AnyRow] = []
+        parse: Callable[[bytes], Row],
+    ) -> tuple[list[Row], bool]:
+        """Every row of the window, and whether that is all of them, each readable."""
+        rows: list[Row] = []
         cursor: str | None = None
         readable = True
         for _ in range(_MOST_PAGES):
-            query = [*narrowed, *window_query(window, cursor, _MOST_ROWS)]
-            page = self._parsed(await self._rows(op, path, query), parse)
+            body = await self._rows(op, path, [*narrowed, *window_query(window, cursor, _MOST_ROWS)])
+            page = _parsed(body.results, parse)
             rows += page.rows
             readable = readable and not page.quarantined
-            if page.next is None or page.next == cursor:
+            if not body.next or body.next == cursor:
                 return rows, readable
-            cursor = page.next
+            cursor = body.next
         return rows, False
+
+
+def _parsed[Row](
+    raws: Sequence[Raw], parse: Callable[[bytes], Row], following: str | None = None
+) -> Page[Row]:
+    """A page of what can be read; the rest is quarantined."""
+    rows: list[Row] = []
+    bad: list[Quarantined] = []
+    for raw in raws:
+        try:
+            rows.append(parse(bytes(raw)))
+        except (DecodeError, ValueError, OverflowError) as error:
+            bad.append(quarantined(error, private=True))
+    return Page(rows, following or None, quarantined=bad)
 
 
 def _same(asked: WireIds, found: WireIds) -> bool:
