@@ -59,12 +59,17 @@ class StreamPort:
         pending = _Pending(request.op, request.method, asyncio.get_running_loop().create_future())
         self._session.send(frame)
         self._pending[key] = pending
+        heard = self._session.heard
         try:
             on_sent()
             async with bounded(self._clock, self._timeout_ns(request.op)):
                 return await pending.reply
         except TimeoutError:
             self._counters.inc("rpc.timeout")
+            if self._session.heard == heard:
+                # It may answer pings for ever; what it kept to itself is only found by starting afresh.
+                self._counters.inc("rpc.mute")
+                self._session.reconnect(f"{request.op} was not answered, and nothing else was said")
             raise _maybe_sent(f"{request.op}: no reply in time") from None
         finally:
             self._pending.pop(key, None)
