@@ -47,7 +47,9 @@ def main() -> int:
             print(json.dumps(row, default=str))
     else:
         print(as_text(found))
-    if args.write and chosen:
+    if args.write and any(row["ours"] is None for row in found):
+        print("nothing is written: a benchmark did not finish", file=sys.stderr)
+    elif args.write and found:
         write(found)
     return 0 if found and all(row["ok"] in (True, None) for row in found) else 1
 
