@@ -67,10 +67,10 @@ class ParadexReads:
         return _parsed(body.results, parse, body.next)
 
     async def look_up(self, ids: WireIds, since: AtWall) -> Found | NotFound:
-        """The order as the venue has it, open or closed, with its fills; `since` is no later than its sending.
+        """The order as the venue has it, open or closed, with its fills; `since` is no later than it was sent.
 
         The reads of a single order find open ones only, so a closed one comes from history. Not found is
-        conclusive when the open list, history since `since` and the fills since then do not know it either.
+        conclusive when open list, history and fills since `since` do not know it either.
         Under our id alone, an order that was made before `since` is another order of the same name.
         """
         if not ids.venue_order_id and not ids.client_order_id:
@@ -118,8 +118,8 @@ class ParadexReads:
         return position_record(row_as(raw, PositionRow), self._symbols, Source.SNAPSHOT)
 
     async def _balances(self) -> Page[AnyRow]:
-        # The account first: its time is the record's, and no part may be older than that time. Else a fill between
-        # the two reads would be undone by figures from before it that look newer.
+        # The account first: its time is the record's, and no part may be older than that time. Else a fill
+        # between the two reads would be undone by figures from before it that look newer.
         body = await read(self._port, HttpRequest("account", "GET", "/account", private=True))
         tokens = (await self._rows("balance", "/balance", [])).results
         rows = [row_as(bytes(raw), BalanceRow) for raw in tokens]
@@ -140,7 +140,7 @@ class ParadexReads:
         return self._wanted(ids, start_ns)(body)
 
     async def _search(self, ids: WireIds, start_ns: int) -> tuple[OrderRecord | None, bool]:
-        """The newest matching order of the open list, else of history; and whether every row could be read."""
+        """The newest matching order of the open list, else of history; whether every row could be read."""
         wanted = self._wanted(ids, start_ns)
         opened = _parsed((await self._rows("orders", "/orders", [])).results, wanted)
         found = [record for record in opened.rows if record is not None]

@@ -217,11 +217,39 @@ def test_a_closed_order_comes_from_history_with_its_fills(kit, symbols):
     assert int(history["start_at"]) == SINCE.ns // 1_000_000 - 60_000
 
 
+OLD = {"created_at": SINCE.ns // 1_000_000 - 3_600_000}
+
+
 def test_an_older_order_of_the_same_name_is_another_order(kit, symbols):
-    old = order(kit, last_updated_at=SINCE.ns // 1_000_000 - 3_600_000)
-    answers = {"/orders": EMPTY, "/orders-history": {"results": [old], "next": None}, "/fills": EMPTY}
+    """Even while it is open: a new order under its name was refused as a duplicate."""
+    still_open = order(kit, status="OPEN", cancel_reason="", **OLD)
+    answers = {
+        "/orders/by_client_id/O-1": still_open,
+        "/orders": {"results": [still_open]},
+        "/orders-history": {"results": [order(kit, **OLD)], "next": None},
+        "/fills": EMPTY,
+    }
     found, _ = look_up(kit, symbols, OURS, answers)
     assert found == NotFound(conclusive=True)
+
+
+def test_an_old_order_is_found_by_the_venues_id(kit, symbols):
+    row = order(kit, **OLD)
+    answers = {"/orders": EMPTY, "/orders-history": {"results": [row], "next": None}, "/fills": EMPTY}
+    found, asked = look_up(kit, symbols, BOTH, answers)
+    assert found.record.ids == BOTH
+    # Both ids are exact, so no time narrows the question.
+    assert dict(asked)["/orders-history"] == {"client_id": "O-1", "page_size": "1000"}
+    found, asked = look_up(kit, symbols, WireIds(venue_order_id=BOTH.venue_order_id), answers)
+    assert found.record.ids == BOTH
+    assert set(dict(asked)["/orders-history"]) == {"page_size", "start_at"}
+
+
+def test_the_newest_of_two_is_taken(kit, symbols):
+    rows = [order(kit), order(kit, id="2", last_updated_at=1_718_958_002_992), order(kit, id="3", seq_no=1)]
+    answers = {"/orders": EMPTY, "/orders-history": {"results": rows, "next": None}, "/fills": EMPTY}
+    found, _ = look_up(kit, symbols, OURS, answers)
+    assert found.record.ids.venue_order_id == "2"
 
 
 def test_nowhere_to_be_seen_is_conclusive(kit, symbols):
