@@ -67,7 +67,7 @@ class ParadexReads:
         return _parsed(body.results, parse, body.next)
 
     async def look_up(self, ids: WireIds, since: AtWall) -> Found | NotFound:
-        """The order as the venue has it, open or closed, with its fills; `since` is no later than it was sent.
+        """The order as the venue has it, open or closed, with its fills; `since` is no later than its send.
 
         The reads of a single order find open ones only, so a closed one comes from history. Not found is
         conclusive when open list, history and fills since `since` do not know it either.
