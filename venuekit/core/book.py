@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from enum import Enum
 
+from attrs import evolve
 from nautilus_trader.model import BookType, InstrumentId, OrderBook, OrderBookDeltas, OrderBookDepth
 
 from venuekit.core.levels import LAST, Levels, crosses
 from venuekit.errors import DecodeError
-from venuekit.interfaces.manifest import BookRule, Chain
+from venuekit.interfaces.manifest import BookRule, Chain, SnapshotFrom
 from venuekit.interfaces.stream import BookUpdate
 
 _PLUS_ONE = Chain.PLUS_ONE
 DEPTH = 10
+MAX_WAITING = 5_000
+"""Frames that wait for a snapshot at most; beyond, only the newer ones do."""
 
 
 class Held(Enum):
@@ -48,6 +51,8 @@ class Book:
         self._levels = Levels(instrument_id, -8, price_precision, size_precision)
         self._next: int | None = None
         self._previous: BookUpdate | None = None
+        self._waiting: list[BookUpdate] | None = [] if rule.snapshot is SnapshotFrom.REST else None
+        """Frames that came before a snapshot that is asked for apart; None: it comes in the stream."""
         self._top: tuple[object, ...] | None = None
 
     def apply(self, update: BookUpdate) -> OrderBookDeltas | Held:
@@ -61,7 +66,7 @@ class Book:
                     return self.break_("crossed snapshot")
                 deltas = self._levels.whole(update)
             elif not self.whole:
-                return Held.EARLY
+                return self._early(update)
             elif self._chain is _PLUS_ONE and update.first == update.last == self._next:
                 # The usual frame, without a call.
                 deltas = self._levels.changes(update)
@@ -97,9 +102,40 @@ class Book:
         self._next = None
         self._previous = None
         self._top = None
+        if self._waiting is not None:
+            self._waiting = []
         if self.mirror is not None:
             self.mirror.reset()
         return Held.BROKEN
+
+    def join(self, snapshot: BookUpdate) -> list[OrderBookDeltas] | Held:
+        """A snapshot that was asked for apart, then the waiting frames after it; or that they do not join.
+
+        Frames that did not join keep waiting: a newer snapshot may.
+        """
+        at = snapshot.last
+        waiting = [update for update in self._waiting or () if _newer(update, snapshot)]
+        out = [self.apply(snapshot)]
+        for update in waiting:
+            if not self.whole:
+                break
+            if len(out) == 1 and at is not None and update.first is not None:
+                # The first one may have begun before the snapshot was made: that it reaches beyond is enough.
+                begins = at if self._chain is Chain.PREVIOUS else at + 1
+                update = evolve(update, first=max(update.first, begins))
+            out.append(self.apply(update))
+        if self._waiting is not None:
+            self._waiting = [] if self.whole else waiting
+        if not self.whole:
+            return Held.BROKEN
+        return [made for made in out if not isinstance(made, Held)]
+
+    def _early(self, update: BookUpdate) -> Held:
+        if self._waiting is not None:
+            if len(self._waiting) >= MAX_WAITING:
+                del self._waiting[: MAX_WAITING // 2]
+            self._waiting.append(update)
+        return Held.EARLY
 
     def keep(self) -> bool:
         """A mirror is kept after this; False when it can only start with the next snapshot (ask for one)."""
@@ -160,7 +196,17 @@ class Book:
                     return None
         if self._previous == update:
             return Held.REPEATED
-        return self.break_(f"sequence {update.first}..{update.last} after {last}")
+        broken = self.break_(f"sequence {update.first}..{update.last} after {last}")
+        # Where snapshots are asked for, this frame is the first that must follow the next one.
+        self._early(update)
+        return broken
+
+
+def _newer(update: BookUpdate, snapshot: BookUpdate) -> bool:
+    """True when the frame says something that the snapshot does not hold yet."""
+    if update.last is None or snapshot.last is None:
+        return update.ts_event > snapshot.ts_event
+    return update.last > snapshot.last
 
 
 def _crossed(book: OrderBook) -> bool:

@@ -24,7 +24,7 @@ from venuekit.core.connection import SessionState
 from venuekit.core.subscriptions import Shards, Wants
 from venuekit.core.symbols import Symbols
 from venuekit.errors import BadValue, DecodeError, GiveUp, NotReady, Unsupported, VenuekitError
-from venuekit.interfaces.manifest import BookRule, Chain, Manifest
+from venuekit.interfaces.manifest import BookRule, Chain, Manifest, SnapshotFrom
 from venuekit.interfaces.request import StreamTransport
 from venuekit.interfaces.retry import RetryPolicy
 from venuekit.interfaces.stream import (
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 BOOK_KINDS = frozenset({DataKind.BOOK_DELTAS, DataKind.BOOK_DEPTH10, DataKind.BOOK_SNAPSHOT})
 MAX_PAGES = 1_000
+PATIENCE_NS = 10 * 365 * 86_400 * 1_000_000_000
 SNAPSHOT_NS = 10_000_000_000
 """A subscribed book without a snapshot for this long is asked for again."""
 
@@ -92,6 +93,7 @@ class _Market:
     depth: bool = False
     seen: bool = False
     refused: bool = False
+    fetching: bool = False
     waiting_ns: int = 0
     """Since when it waits for a snapshot."""
     resync_timer: Cancel | None = field(default=None)
@@ -179,8 +181,18 @@ class MarketDataService:
             )
             self._sessions.append(session)
             if index:
-                self._scope.start(f"shard {index}", session.start())
+                self._scope.start(f"shard {index}", self._start_shard(session))
         return self._sessions[shard]
+
+    async def _start_shard(self, session: Session) -> None:
+        """A further connection is live; it is tried for as long as it takes, unless it cannot work at all."""
+        try:
+            await session.start(within_ns=PATIENCE_NS)
+        except VenuekitError as error:
+            self._counters.inc("session.shard_failed")
+            self._log.error(
+                "stream %s cannot work, its topics bring nothing: %s", session.name, error.message
+            )
 
     # --- wants
 
@@ -269,6 +281,10 @@ class MarketDataService:
         return Book(instrument_id, self._rule, symbol.price_precision, symbol.size_precision)
 
     @property
+    def _from_history(self) -> bool:
+        return self._manifest.book.snapshot is SnapshotFrom.REST
+
+    @property
     def _rule(self) -> BookRule:
         return self._manifest.book
 
@@ -334,11 +350,16 @@ class MarketDataService:
     def _held(self, market: _Market, held: Held) -> None:
         self._counters.inc(held.value)
         if held is Held.BROKEN:
-            self._broke(market, market.book.why)
+            self._ask_again(market, market.book.why)
+        elif held is Held.EARLY and self._from_history and market.resync_timer is None:
+            self._fetch_soon(market)
 
     def _broke(self, market: _Market, why: str) -> None:
         """Nothing of this market is published until its new snapshot; only its topic is asked for again."""
         market.book.break_(why)
+        self._ask_again(market, why)
+
+    def _ask_again(self, market: _Market, why: str) -> None:
         if market.resync_timer is not None:
             return
         now = self._clock.mono_ns()
@@ -352,9 +373,41 @@ class MarketDataService:
 
     def _resync(self, market: _Market) -> None:
         market.resync_timer = None
-        if not market.book.whole and self._wants.of(market.topic):
+        if market.book.whole or not self._wants.of(market.topic):
+            return
+        if self._from_history:
+            self._fetch_soon(market)
+        else:
             market.seen = False
             self._session_of(market.topic).resync(market.topic)
+
+    def _fetch_soon(self, market: _Market) -> None:
+        if not market.fetching:
+            market.fetching = True
+            self._scope.start(f"book {market.book.instrument_id}", self._fetch(market))
+
+    async def _fetch(self, market: _Market) -> None:
+        """The whole book is asked for apart; frames that came meanwhile follow it."""
+        history, book = self._parts.history, market.book
+        try:
+            if history is None:
+                raise Unsupported(f"{self._manifest.venue} says snapshots come from history and has none")
+            joined = book.join(await history.book(book.instrument_id))
+        except VenuekitError as error:
+            self._counters.inc("book.snapshot_failed")
+            joined, book.why = Held.BROKEN, f"no snapshot: {error.message}"
+        finally:
+            market.fetching = False
+        if isinstance(joined, Held):
+            self._counters.inc(Held.BROKEN.value)
+            self._ask_again(market, book.why)
+            return
+        for deltas in joined:
+            if market.deltas:
+                self._publish(deltas)
+        depth = book.depth(self._clock.wall_ns()) if market.depth else None
+        if depth is not None:
+            self._publish(depth)
 
     def _on_quarantined(self, item: Quarantined) -> None:
         """The session counted and logged it; a book whose channel is in doubt starts afresh."""
@@ -383,6 +436,9 @@ class MarketDataService:
             if self._shards.place(market.topic) == shard:
                 market.book.break_(reason)
                 market.seen = market.refused = False
+                if market.resync_timer is not None:
+                    market.resync_timer.cancel()
+                    market.resync_timer = None
                 market.waiting_ns = self._clock.mono_ns()
         for routes in self._routes.values():
             for route in routes.values():

@@ -294,6 +294,45 @@ def test_the_captured_production_stream_ends_in_the_recorded_book():
         ]
 
 
+@pytest.mark.parametrize("chain", [Chain.PLUS_ONE, Chain.PREVIOUS])
+def test_waiting_frames_join_a_snapshot_only_without_a_hole(chain: Chain):
+    def span(first: int, last: int) -> BookUpdate:
+        start = first if chain is Chain.PLUS_ONE else first - 1
+        return frame(last, [(99_000, last)], first=start)
+
+    def waiting(*spans: tuple[int, int]) -> Book:
+        made = Book(IID, BookRule(chain, SnapshotFrom.REST), 1, 3)
+        for first, last in spans:
+            assert made.apply(span(first, last)) is Held.EARLY
+        return made
+
+    made = waiting((1, 4), (5, 8), (9, 12))
+    # Made in the middle of the second frame.
+    out = made.join(frame(6, [(98_000, 1_000)], snapshot=True))
+    assert [deltas.sequence for deltas in out] == [6, 8, 12]
+    assert isinstance(made.apply(span(13, 14)), OrderBookDeltas)
+
+    made = waiting((9, 12), (13, 14))
+    assert made.join(frame(6, [(98_000, 1_000)], snapshot=True)) is Held.BROKEN
+    # They still wait, and a newer snapshot takes them.
+    assert [d.sequence for d in made.join(frame(12, [(98_000, 1_000)], snapshot=True))] == [12, 14]
+
+    made = waiting((1, 4), (7, 8))
+    assert made.join(frame(3, [(98_000, 1_000)], snapshot=True)) is Held.BROKEN
+    assert isinstance(made.join(frame(8, [(98_000, 1_000)], snapshot=True)), list)
+
+    made.break_("connection lost")
+    assert [d.sequence for d in made.join(frame(20, [(98_000, 1_000)], snapshot=True))] == [20]
+
+
+def test_the_frame_behind_a_gap_waits_for_the_snapshot_that_is_asked_for():
+    made = Book(IID, BookRule(Chain.PLUS_ONE, SnapshotFrom.REST), 1, 3)
+    made.join(frame(5, [(98_000, 1_000)], snapshot=True))
+    assert made.apply(frame(8, [(99_000, 1)])) is Held.BROKEN
+    assert made.join(frame(6, [(98_000, 1_000)], snapshot=True)) is Held.BROKEN
+    assert [d.sequence for d in made.join(frame(7, [(98_000, 1_000)], snapshot=True))] == [7, 8]
+
+
 def test_resyncs_are_immediate_when_rare_and_spread_out_in_a_storm():
     pace, now, waits = Pace(), 0, []
     for _ in range(8):

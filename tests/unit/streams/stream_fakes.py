@@ -344,19 +344,32 @@ class FakeHistory:
     def __init__(self) -> None:
         self.pages: dict[str | None, Page[Any]] = {}
         self.whole: BookUpdate | None = None
+        self.gate: asyncio.Future[None] | None = None
+        self.books = 0
 
     async def page(self, want: Any, window: Any, cursor: str | None) -> Page[Any]:
         return self.pages[cursor]
 
     async def book(self, of: InstrumentId) -> BookUpdate:
-        assert self.whole is not None
+        self.books += 1
+        if self.gate is not None:
+            await self.gate
+        if self.whole is None:
+            raise SendFailed("no answer", evidence=Evidence.MAYBE_SENT)
         return self.whole
 
 
 class MarketWorld(World):
     """A market-data service over the fake server."""
 
-    def __init__(self, *, chain: Chain = Chain.PLUS_ONE, capacity: int = 1_000, symbols: int = 3) -> None:
+    def __init__(
+        self,
+        *,
+        chain: Chain = Chain.PLUS_ONE,
+        capacity: int = 1_000,
+        symbols: int = 3,
+        snapshot: SnapshotFrom = SnapshotFrom.STREAM,
+    ) -> None:
         super().__init__()
         self.symbols = Symbols()
         self.instruments = FakeInstruments(self.symbols, [instrument(f"M{n}") for n in range(symbols)])
@@ -373,7 +386,7 @@ class MarketWorld(World):
             operations={},
             buckets={},
             errors=(),
-            book=BookRule(chain, SnapshotFrom.STREAM),
+            book=BookRule(chain, snapshot),
         )
         self.service = MarketDataService(
             manifest=manifest,

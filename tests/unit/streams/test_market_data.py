@@ -16,8 +16,9 @@ from nautilus_trader.model import (
 )
 from stream_fakes import SECOND, MarketWorld, instrument, instrument_id
 
-from venuekit.errors import BadValue, DecodeError, GiveUp, NotReady, Unsupported
-from venuekit.interfaces.manifest import Chain
+from venuekit.errors import BadValue, DecodeError, GiveUp, NotReady, SendFailed, Unsupported
+from venuekit.interfaces.manifest import Chain, SnapshotFrom
+from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.stream import BookUpdate, DataKind, Page, Quarantined, Want, Window
 
 M0, M1 = instrument_id("M0"), instrument_id("M1")
@@ -367,6 +368,68 @@ def test_a_quiet_market_for_hours_is_no_reason_to_reconnect_while_the_peer_pings
     world = play(script)
     assert len(world.server.links) == 1
     assert world.counters.get("topics.resync") == 0
+
+
+def rest(seq: int) -> BookUpdate:
+    return BookUpdate(M0, True, seq, seq, 1, 2, [(95_000, 10)], [(96_000, 10)], -3)
+
+
+def test_a_snapshot_from_history_is_joined_with_the_frames_that_came_meanwhile():
+    async def script(world: MarketWorld) -> None:
+        world.history.gate = asyncio.get_running_loop().create_future()
+        world.history.whole = rest(6)
+        world.service.subscribe(Want(DELTAS, M0))
+        await world.run()
+        for seq in (5, 6, 7, 8):
+            world.server.link.says(**delta("M0", seq))
+        await world.run()
+        assert sequences(world) == []
+        assert world.history.books == 1
+        world.history.gate.set_result(None)
+        await world.run()
+        world.server.link.says(**delta("M0", 9))
+        assert sequences(world) == [6, 7, 8, 9]
+        world.server.link.says(**delta("M0", 11))
+        world.history.whole = rest(11)
+        await world.run()
+        world.server.link.says(**delta("M0", 12))
+        assert world.server.left() == []
+
+    assert sequences(play(script, snapshot=SnapshotFrom.REST)) == [6, 7, 8, 9, 11, 12]
+
+
+def test_a_snapshot_that_is_too_old_or_fails_is_asked_for_again_with_growing_pauses():
+    async def script(world: MarketWorld) -> None:
+        world.history.whole = rest(2)
+        world.service.subscribe(Want(DELTAS, M0))
+        await world.run()
+        for seq in range(5, 105):
+            world.server.link.says(**delta("M0", seq))
+            if seq == 50:
+                world.history.whole = None
+            await world.run(0.5)
+        assert sequences(world) == []
+        assert 3 <= world.history.books <= 8
+        assert world.counters.get("book.snapshot_failed") >= 1
+        world.history.whole = rest(102)
+        await world.run(40)
+        world.server.link.says(**delta("M0", 105))
+
+    assert sequences(play(script, snapshot=SnapshotFrom.REST)) == [102, 103, 104, 105]
+
+
+def test_a_further_connection_is_tried_until_it_works():
+    async def script(world: MarketWorld) -> None:
+        world.server.refuse_connect = SendFailed("down", evidence=Evidence.NOT_SENT)
+        for n in range(2):
+            world.service.subscribe(Want(QUOTES, instrument_id(f"M{n}")))
+        await world.run(300)
+        assert len(world.server.links) == 1
+        world.server.refuse_connect = None
+        await world.run(10)
+        assert world.server.asked() == ["quotes.M1"]
+
+    play(script, capacity=1)
 
 
 # --- requests
