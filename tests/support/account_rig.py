@@ -123,7 +123,7 @@ class Rig:
             parts=self.parts.account,
             symbols=self.symbols,
             session=self.session,
-            ports={**wires, **{name: self._requester(port) for name, port in streams.items()}},
+            ports={**wires, **{name: self._requester(name, port) for name, port in streams.items()}},
             resolve=lambda reply: any(port.resolve(reply) for port in streams.values()),
             pacer=self.pacer,
             journal=self.journal,
@@ -134,9 +134,10 @@ class Rig:
             account_id=self.engine.account_id,
         )
 
-    def _requester(self, port: object) -> Requester:
+    def _requester(self, name: str, port: object) -> Requester:
         return Requester(
             port,
+            name=name,
             manifest=self.manifest,
             pacer=self.pacer,
             retry=Steady(),

@@ -1,8 +1,8 @@
 """An execution sink that does to REAL Nautilus orders what the engine does, and refuses what it could not do.
 
 An impossible transition raises out of `order.apply`. What Nautilus takes without complaint and must not happen
-all the same (overfill, a rejection after an acceptance, an acceptance after a fill, a plain report while a change
-is pending, a fill total that the fills do not make) is an assertion here.
+all the same (overfill, a rejection after an acceptance, an acceptance after a fill, a plain report while a
+change is pending, a fill total that the fills do not make) is an assertion here.
 """
 
 from __future__ import annotations
@@ -303,7 +303,8 @@ class EngineDouble:
     @_watched
     def rejected(self, order: object, reason: str, ts_event: int, post_only: bool) -> None:
         name = order.client_order_id.value
-        assert order.status == OrderStatus.SUBMITTED, f"{name}: rejected when {order.status}"
+        accepted = order.venue_order_id is not None or order.filled_qty.raw
+        assert not accepted and not order.is_closed, f"{name}: rejected when {order.status}"
         event = OrderRejected(*self._head(order), self.account_id, reason, UUID4(), 1, 1, False, post_only)
         order.apply(event)
         self.log.append(f"{name} rejected")

@@ -540,6 +540,8 @@ class OrderTracker:
             self.counters.inc("orders.stale_records")
             if record.status in WORKING and order.told in UNTOLD:
                 order.working = order.working or record.status
+            if order.ending is not None and record.status is order.ending.status:
+                order.ending.confirmed |= record.source is Source.LOOKUP
             actions += self._alive_after_rejection(order, record)
         if order.modifies:
             actions += self._modify_result(order, record)
@@ -591,6 +593,8 @@ class OrderTracker:
             settles=record.settles,
             confirmed=record.source is Source.LOOKUP,
         )
+        if isinstance(record.settles, AfterHeight):
+            self._by_height[order.key] = order
 
     def _modify_result(self, order: Tracked, record: OrderRecord) -> list[Action]:
         oldest = order.modifies[0]

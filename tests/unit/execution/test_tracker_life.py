@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from engine_double import market
 from nautilus_trader.model import OrderStatus
 from tracker_bench import Bench
 
+from venuekit.core.fills import Standing
 from venuekit.interfaces.orders import Accepted, Received, RefusedOutcome, Unknown
 from venuekit.interfaces.records import WireIds
 from venuekit.interfaces.request import Evidence
@@ -207,6 +209,26 @@ def test_an_older_version_never_moves_the_order_back() -> None:
     assert bench.counters.get("orders.stale_records") == 1
 
 
+def test_without_versions_the_venue_time_keeps_the_order_from_moving_back() -> None:
+    bench = Bench()
+    bench.order()
+    bench.see(OPEN, filled="0", at=5, quantity="0.800")
+    bench.see(OPEN, filled="0", at=4, quantity="1.000")
+    assert bench.events() == ["submitted", "accepted", "changed 0.800 100.0"]
+
+
+def test_a_market_order_gets_no_price_from_the_venue() -> None:
+    bench = Bench()
+    order = market("M-1", bench.iid)
+    bench.tracker.open(order)
+    bench.delivery.orders["M-1"] = order
+    bench.engine.submitted(order)
+    bench.see(OPEN, name="M-1", filled="0", price="105.0", quantity="1.000")
+    bench.fill("t1", "1.000", name="M-1")
+    assert bench.events("M-1") == ["submitted", "accepted", "filled 1.000@100.0 t1"]
+    assert bench.tracker.get("M-1").price is None
+
+
 def test_the_venue_cuts_a_resting_order() -> None:
     bench = Bench()
     bench.order()
@@ -233,6 +255,7 @@ def test_a_fill_that_was_not_taken_is_offered_again() -> None:
     bench.engine.fail_reports = 1
     bench.fill("t1", "0.500", at=2)
     assert bench.events() == ["submitted", "accepted"]
+    assert bench.tracker.fills.standing("t1", 0) is Standing.NEW, "the filter must not hide it"
     bench.fill("t1", "0.500", at=2)
     bench.wait(5)
     assert bench.events()[2:] == ["filled 0.500@100.0 t1"]

@@ -1,0 +1,394 @@
+"""Commands without a proven end: modifies, cancels, look-ups, tentative ends, legs, orders of others."""
+
+from __future__ import annotations
+
+from nautilus_trader.model import OrderStatus, Price, Quantity
+from tracker_bench import T0, Bench, S
+
+from venuekit.interfaces.orders import Received, RefusedOutcome, Unknown
+from venuekit.interfaces.reconciliation import Found, NotFound
+from venuekit.interfaces.records import FillKind, ModifyResult, Source, WireIds
+from venuekit.interfaces.request import Evidence
+from venuekit.interfaces.time import AfterHeight, AtWall, Tick
+
+OPEN, CANCELED, FILLED = OrderStatus.ACCEPTED, OrderStatus.CANCELED, OrderStatus.FILLED
+
+
+def opened(bench: Bench, name: str = "O-1", vid: str = "V1") -> object:
+    order = bench.order(name)
+    bench.see(OPEN, name=name, vid=vid, filled="0", at=0)
+    return order
+
+
+def modify(bench: Bench, order: object, quantity: str | None = None, price: str | None = None) -> int:
+    bench.engine.pending_update(order)
+    number = bench.tracker.want_modify(
+        order.client_order_id.value,
+        Quantity.from_str(quantity) if quantity else None,
+        Price.from_str(price) if price else None,
+        None,
+        bench.now,
+    )
+    bench.tracker.modifying(order.client_order_id.value, number, bench.now)
+    return number
+
+
+def cancel(bench: Bench, order: object) -> bool:
+    bench.engine.pending_cancel(order)
+    name = order.client_order_id.value
+    if (send := bench.tracker.want_cancel(name, bench.now)) is not None:
+        bench.tracker.cancelling(name, bench.now)
+    return send is not None
+
+
+# --- modify
+
+
+def test_modify_is_ended_by_the_record_that_says_so() -> None:
+    bench = Bench()
+    number = modify(bench, opened(bench), price="101.0")
+    bench.do(bench.tracker.apply_modify("O-1", number, Received(WireIds()), bench.now))
+    bench.see(OPEN, filled="0", price="101.0", modify=ModifyResult.APPLIED, at=5)
+    assert bench.events()[2:] == ["updated 1.000 101.0 HV-V1"]
+
+
+def test_modify_is_refused_by_the_record_that_says_so() -> None:
+    bench = Bench()
+    modify(bench, opened(bench), price="101.0")
+    bench.see(OPEN, filled="0", price="100.0", modify=ModifyResult.REJECTED, reason="PRICE_BAND", at=5)
+    assert bench.events()[2:] == ["modify_rejected"]
+    assert bench.engine.reasons["O-1"] == "PRICE_BAND"
+
+
+def test_two_modifies_end_one_after_the_other() -> None:
+    bench = Bench()
+    order = opened(bench)
+    modify(bench, order, price="101.0")
+    modify(bench, order, price="102.0")
+    bench.see(OPEN, filled="0", price="101.0", modify=ModifyResult.APPLIED, at=5)
+    bench.see(OPEN, filled="0", price="102.0", modify=ModifyResult.APPLIED, at=6)
+    assert bench.events()[2:] == ["updated 1.000 101.0 HV-V1", "updated 1.000 102.0 HV-V1"]
+
+
+def test_a_fill_during_a_modify_waits_but_not_for_ever() -> None:
+    bench = Bench()
+    order = opened(bench)
+    modify(bench, order, price="101.0")
+    bench.fill("t1", "0.100", at=5)
+    bench.wait(4.9)
+    assert bench.events()[2:] == []
+    bench.wait(0.2)
+    assert bench.events()[2:] == ["filled 0.100@100.0 t1"], (
+        "a fill must reach the engine, whatever the modify does"
+    )
+    bench.see(OPEN, filled="0.100", price="101.0", modify=ModifyResult.APPLIED, at=6_000)
+    assert bench.events()[3:] == ["updated 1.000 101.0 HV-V1"]
+
+
+def test_an_order_that_fills_under_a_modify_ends_the_modify_first() -> None:
+    bench = Bench()
+    modify(bench, opened(bench), quantity="2.000")
+    bench.fill("t1", "1.000", at=5)
+    assert bench.events()[2:] == ["modify_rejected", "filled 1.000@100.0 t1"]
+
+
+def test_a_modify_down_to_what_is_filled_ends_updated_and_closed() -> None:
+    bench = Bench()
+    order = opened(bench)
+    bench.fill("t1", "0.400", at=1)
+    modify(bench, order, quantity="0.400")
+    bench.see(FILLED, filled="0.400", quantity="0.400", at=5)
+    # Nautilus leaves such an order open with nothing left to fill; only a cancel closes it there.
+    assert bench.events()[3:] == ["updated 0.400 100.0 HV-V1", "canceled"]
+    assert str(order.filled_qty) == "0.400"
+
+
+def test_a_replacing_modify_takes_the_new_id_and_ignores_the_old_ones_end() -> None:
+    bench = Bench(modify_replaces_id=True)
+    order = opened(bench)
+    modify(bench, order, price="101.0")
+    bench.see(CANCELED, filled="0", vid="V1", at=5)
+    assert bench.events()[2:] == [], "the end of a leg may be half of a replacement"
+    bench.see(OPEN, filled="0", price="101.0", vid="V2", at=6)
+    assert bench.events()[2:] == ["updated 1.000 101.0 HV-V2"]
+    bench.fill("t1", "0.300", vid="V1", at=4)
+    bench.fill("t2", "0.700", vid="V2", at=7)
+    assert bench.events()[3:] == ["filled 0.300@100.0 t1", "filled 0.700@100.0 t2"], (
+        "fills of either leg count"
+    )
+    assert order.status == FILLED
+
+
+def test_a_late_end_of_the_old_leg_changes_nothing() -> None:
+    bench = Bench(modify_replaces_id=True)
+    modify(bench, opened(bench), price="101.0")
+    bench.see(OPEN, filled="0", price="101.0", vid="V2", at=6)
+    bench.see(CANCELED, filled="0", vid="V1", at=7)
+    assert bench.events()[2:] == ["updated 1.000 101.0 HV-V2"]
+
+
+def test_a_cancel_during_a_replacing_modify_is_confirmed_by_a_look_up() -> None:
+    bench = Bench(modify_replaces_id=True)
+    order = opened(bench)
+    modify(bench, order, price="101.0")
+    cancel(bench, order)
+    bench.see(CANCELED, filled="0", at=5, reason="USER")
+    assert bench.events()[2:] == []
+    bench.clock.advance(S)
+    bench.do(bench.tracker.apply_time(bench.now))
+    assert [asked.key for asked in bench.look_ups] == ["O-1"]
+    record = bench.record(CANCELED, filled="0", at=5, source=Source.LOOKUP, reason="USER")
+    bench.do(bench.tracker.apply_look_up("O-1", Found(record), bench.now))
+    assert bench.events()[2:] == ["modify_rejected", "canceled USER"]
+
+
+def test_the_venue_moves_an_order_to_a_new_id_by_itself() -> None:
+    bench = Bench()
+    opened(bench)
+    bench.see(OPEN, filled="0", vid="V2", price="100.5", at=6)
+    assert bench.events()[2:] == ["updated 1.000 100.5 HV-V2"]
+
+
+def test_a_refused_modify_leaves_the_order_untouched() -> None:
+    bench = Bench()
+    number = modify(bench, opened(bench), price="101.0")
+    bench.do(bench.tracker.apply_modify("O-1", number, RefusedOutcome("BAD_PRICE", ""), bench.now))
+    assert bench.events()[2:] == ["modify_rejected"]
+    assert bench.delivery.orders["O-1"].status == OPEN
+
+
+# --- cancel
+
+
+def test_gone_is_no_refusal_of_a_cancel() -> None:
+    bench = Bench()
+    order = opened(bench)
+    cancel(bench, order)
+    bench.do(bench.tracker.apply_cancel("O-1", RefusedOutcome("NOT_FOUND", "", gone=True), bench.now))
+    assert bench.events()[2:] == []
+    bench.wait(0.3)
+    assert len(bench.look_ups) == 1
+    bench.fill("t1", "1.000", at=1)
+    assert bench.events()[2:] == ["filled 1.000@100.0 t1"]
+
+
+def test_a_refused_cancel_is_rejected() -> None:
+    bench = Bench()
+    cancel(bench, opened(bench))
+    bench.do(bench.tracker.apply_cancel("O-1", RefusedOutcome("NOT_ALLOWED", "no"), bench.now))
+    assert bench.events()[2:] == ["cancel_rejected"]
+
+
+def test_a_queued_cancel_the_venue_forgot_is_sent_again_after_the_settling_time() -> None:
+    bench = Bench()
+    cancel(bench, opened(bench))
+    bench.do(bench.tracker.apply_cancel("O-1", Received(WireIds()), bench.now))
+    found = Found(bench.record(OPEN, filled="0", at=0, source=Source.LOOKUP))
+    bench.do(bench.tracker.query("O-1", bench.now))
+    bench.do(bench.tracker.apply_look_up("O-1", found, bench.now))
+    assert bench.cancels == [], "asked too early to prove anything"
+    bench.clock.advance(6 * S)
+    bench.do(bench.tracker.query("O-1", bench.now))
+    bench.do(bench.tracker.apply_look_up("O-1", found, bench.now))
+    assert bench.cancels == ["O-1"]
+
+
+def test_a_held_cancel_is_dropped_when_the_order_ends_first() -> None:
+    bench = Bench(cancel_needs_venue_id=True)
+    order = bench.order()
+    assert not cancel(bench, order)
+    bench.do(bench.tracker.apply_submit("O-1", RefusedOutcome("NO", ""), bench.now))
+    assert bench.events() == ["submitted", "rejected"]
+    assert bench.cancels == []
+
+
+# --- look-ups
+
+
+def test_not_found_is_proof_only_when_conclusive_and_asked_late_enough() -> None:
+    bench = Bench(lookup_settles_ms=1_000, history_lag_ms=3_000)
+    bench.order()
+    bench.do(bench.tracker.apply_submit_failed("O-1", Evidence.MAYBE_SENT, "timeout", bench.now))
+    bench.wait(2.9, answer=NotFound(conclusive=True))
+    assert bench.events() == ["submitted"]
+    assert len(bench.look_ups) >= 3
+    bench.wait(10, answer=NotFound(conclusive=True))
+    assert bench.events() == ["submitted", "rejected"]
+
+
+def test_an_inconclusive_not_found_and_a_failed_look_up_prove_nothing() -> None:
+    for answer in (NotFound(conclusive=False), None):
+        bench = Bench()
+        bench.order()
+        bench.do(bench.tracker.apply_submit("O-1", Unknown("503"), bench.now))
+        bench.wait(600, answer=answer)
+        assert bench.events() == ["submitted"]
+        assert 55 <= len(bench.look_ups) <= 80, "asked with back-off, ten seconds apart at most"
+
+
+def test_a_received_order_needs_more_than_one_denial() -> None:
+    bench = Bench(lookup_settles_ms=1_000, history_lag_ms=1_000)
+    bench.order()
+    bench.do(bench.tracker.apply_submit("O-1", Received(WireIds(venue_order_id="V1")), bench.now))
+    bench.wait(1.5, answer=NotFound(conclusive=True))
+    assert len(bench.look_ups) == 1
+    assert bench.events() == ["submitted"]
+    bench.wait(20, answer=NotFound(conclusive=True))
+    assert bench.events() == ["submitted", "rejected"]
+    assert len(bench.look_ups) == 3
+
+
+def test_an_order_that_was_open_and_is_denied_is_an_alarm_never_an_end() -> None:
+    bench = Bench()
+    opened(bench)
+    bench.do(bench.tracker.query("O-1", bench.now))
+    bench.do(bench.tracker.apply_look_up("O-1", NotFound(conclusive=True), bench.now))
+    bench.wait(60, answer=NotFound(conclusive=True))
+    assert bench.events() == ["submitted", "accepted"]
+    assert [kind for kind, _ in bench.engine.alarms] == ["order_vanished"]
+
+
+def test_ask_again_is_respected() -> None:
+    bench = Bench()
+    bench.order()
+    bench.do(bench.tracker.apply_submit("O-1", Unknown("x"), bench.now))
+    bench.wait(0.3, answer=NotFound(conclusive=False, ask_again=AtWall(T0 + 30 * S)))
+    assert len(bench.look_ups) == 1
+    bench.wait(29, answer=NotFound(conclusive=False))
+    assert len(bench.look_ups) == 1
+    bench.wait(2, answer=NotFound(conclusive=False))
+    assert len(bench.look_ups) >= 2
+
+
+def test_a_query_of_an_open_order_is_always_answered() -> None:
+    bench = Bench()
+    opened(bench)
+    before = bench.counters.get("reports.orders")
+    bench.do(bench.tracker.query("O-1", bench.now))
+    bench.do(bench.tracker.apply_look_up_failed("O-1", bench.now))
+    assert bench.counters.get("reports.orders") == before
+    bench.wait(1)
+    found = Found(bench.record(OPEN, filled="0", at=0, source=Source.LOOKUP))
+    bench.do(bench.tracker.apply_look_up("O-1", found, bench.now))
+    assert bench.counters.get("reports.orders") == before + 1
+    bench.see(CANCELED, filled="0", at=9)
+    bench.do(bench.tracker.query("O-1", bench.now))
+    assert bench.counters.get("reports.orders") == before + 3, "an ended order is answered from what is known"
+
+
+def test_a_rejected_order_that_turns_up_alive_is_an_alarm() -> None:
+    bench = Bench(lookup_settles_ms=100, history_lag_ms=100)
+    bench.order()
+    bench.do(bench.tracker.apply_submit("O-1", Unknown("x"), bench.now))
+    bench.wait(5, answer=NotFound(conclusive=True))
+    assert bench.events() == ["submitted", "rejected"]
+    bench.see(OPEN, filled="0")
+    assert [kind for kind, _ in bench.engine.alarms] == ["order_alive"]
+
+
+# --- tentative ends and block deadlines
+
+
+def test_a_tentative_cancel_can_come_to_nothing() -> None:
+    bench = Bench()
+    opened(bench)
+    bench.see(CANCELED, filled="0", settles=AfterHeight(50), at=5)
+    bench.do(bench.tracker.apply_tick(Tick(50, 0), bench.now))
+    assert bench.events()[2:] == []
+    bench.fill("t1", "1.000", at=6)
+    bench.do(bench.tracker.apply_tick(Tick(51, 0), bench.now))
+    assert bench.events()[2:] == ["filled 1.000@100.0 t1"]
+
+
+def test_a_tentative_cancel_is_final_once_its_block_passed() -> None:
+    bench = Bench()
+    opened(bench)
+    bench.see(CANCELED, filled="0", settles=AfterHeight(50), reason="USER", at=5)
+    bench.do(bench.tracker.apply_tick(Tick(51, 0), bench.now))
+    assert bench.events()[2:] == ["canceled USER"]
+
+
+def test_a_tentative_end_in_wall_time_needs_no_frame() -> None:
+    bench = Bench()
+    opened(bench)
+    bench.see(CANCELED, filled="0", settles=AtWall(T0 + 3 * S), at=5)
+    bench.wait(2.9)
+    assert bench.events()[2:] == []
+    bench.wait(0.2)
+    assert bench.events()[2:] == ["canceled"]
+
+
+def test_a_final_end_is_not_reopened_by_a_later_frame() -> None:
+    bench = Bench()
+    opened(bench)
+    bench.see(CANCELED, filled="0.200", at=5)
+    bench.see(OrderStatus.PARTIALLY_FILLED, filled="0.200", at=6)
+    bench.fill("t1", "0.200", at=4)
+    assert bench.events()[2:] == ["filled 0.200@100.0 t1", "canceled"]
+
+
+# --- orders of others
+
+
+def test_an_external_order_appears_follows_and_ends() -> None:
+    bench = Bench()
+    facts = {
+        "name": None,
+        "vid": "X9",
+        "side": bench.fill_record("f", "1").side,
+        "quantity": "1.000",
+        "price": "99.0",
+    }
+    bench.see(OPEN, filled="0", at=0, **facts)
+    bench.fill("t1", "0.400", "99.0", name=None, vid="X9", at=1)
+    bench.see(CANCELED, filled="0.400", at=2, **facts)
+    assert bench.engine.events("HV-X9") == ["accepted", "filled 0.400@99.0 t1", "canceled"]
+
+
+def test_a_fill_of_an_unknown_order_waits_for_its_order() -> None:
+    bench = Bench()
+    bench.fill("t1", "0.400", "99.0", name=None, vid="X9", at=1)
+    assert bench.engine.log == []
+    bench.wait(0.3)
+    assert bench.look_ups[0].ids.venue_order_id == "X9"
+    record = bench.record(
+        OPEN,
+        name=None,
+        vid="X9",
+        filled="0.400",
+        quantity="1.000",
+        price="99.0",
+        side=bench.fill_record("f", "1").side,
+    )
+    bench.do(bench.tracker.apply_look_up(bench.look_ups[0].key, Found(record), bench.now))
+    assert bench.engine.events("HV-X9") == ["accepted", "filled 0.400@99.0 t1"]
+
+
+def test_a_fill_that_names_only_the_venue_id_of_an_order_of_ours() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "1.000", name=None, vid="V1", at=1)
+    assert bench.events() == ["submitted"]
+    bench.see(OPEN, filled="0", at=0)
+    assert bench.events() == ["submitted", "accepted", "filled 1.000@100.0 t1"]
+
+
+def test_a_fill_whose_order_nobody_brings_is_not_lost() -> None:
+    bench = Bench()
+    bench.fill("t1", "0.400", "99.0", name=None, vid="X9", at=1)
+    bench.wait(60, answer=NotFound(conclusive=False))
+    assert bench.engine.events("HV-X9") == ["accepted", "filled 0.400@99.0 t1"]
+
+
+def test_a_liquidation_is_an_external_order_under_the_same_name_each_time() -> None:
+    for _ in range(2):
+        bench = Bench()
+        bench.fill("L7", "0.400", "80.0", ids=WireIds(), kind=FillKind.LIQUIDATION, at=1)
+        assert bench.engine.events("HV-liquidation-L7") == ["accepted", "filled 0.400@80.0 L7"]
+
+
+def test_an_order_seen_only_when_it_had_ended_unfilled_is_nobodys_news() -> None:
+    bench = Bench()
+    bench.see(CANCELED, name=None, vid="X1", filled="0")
+    assert bench.engine.log == []
+    assert bench.counters.get("orders.unseen_ended") == 1
