@@ -96,7 +96,7 @@ def test_every_line_runs_or_parses(bash_block, root):
         "make demmo",
         "venuekit config check examples/missing.toml",
         ".venv/bin/pip install -c constraints.txt -e .",
-        "rm -rf /tmp/nothing",
+        "curl example.com",
     ],
 )
 def test_a_wrong_line_is_found(line, root):
