@@ -82,7 +82,7 @@ class Rig:
 
     async def _compose(self, signer: object) -> None:
         wires = {
-            name: self._requester(MemoryPort(self.exchange))
+            name: self._requester(name, MemoryPort(self.exchange))
             for name, port in self.manifest.ports.items()
             if port.kind is not PortKind.STREAM
         }

@@ -289,6 +289,7 @@ class OpenedVenue:
     def _requester(self, name: str, port: RequestPort) -> Requester:
         made = Requester(
             port,
+            name=name,
             manifest=self.manifest,
             pacer=self._pacer,
             retry=self._policy(attempts=3),

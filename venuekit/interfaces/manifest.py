@@ -156,6 +156,8 @@ class PortSpec:
 
     kind: PortKind
     over: str
+    errors: str = ""
+    """The domain of the error codes in its replies; empty: the port's own name."""
 
 
 class Says(Enum):
@@ -177,6 +179,8 @@ class ErrorRule:
     """One venue error: its domain (`rest`, `ws`, ...), its code, what it proves, and what to do about it."""
 
     domain: str
+    """Who numbers the errors: a port (see `PortSpec.errors`), or `http` for a bare status. One code may stand
+    in several domains and mean something else in each."""
     code: str
     says: Says
     advice: str = ""
@@ -278,3 +282,12 @@ class Manifest:
     def trades(self) -> bool:
         """True when the venue takes orders."""
         return self.orders is not None
+
+    def rules_of(self, port: str) -> Mapping[str, ErrorRule]:
+        """The error rules for the codes that replies of this port may carry, by code."""
+        domain = self.ports[port].errors or port
+        return {rule.code: rule for rule in self.errors if rule.domain == domain}
+
+    def status_rules(self) -> Mapping[str, ErrorRule]:
+        """The error rules for bare HTTP statuses, by status."""
+        return {rule.code: rule for rule in self.errors if rule.domain == "http"}

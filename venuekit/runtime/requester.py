@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from venuekit.interfaces.time import Clock
     from venuekit.runtime.tokens import TokenKeeper
 
+_SCALAR = re.compile(rb'"((?:[^"\\]|\\.)*)"|(?<![\w.])(-?\d+)(?![\w.])')
+"""The texts and whole numbers of a JSON body, in order; a number inside a text is none."""
+_LOOKED_AT = 4_096
+"""Bytes of an error body that are searched for a code."""
+
 
 class Requester:
     """Wraps one transport port; commands were paced by the dispatcher before they were stamped."""
@@ -26,6 +32,7 @@ class Requester:
         self,
         port: RequestPort,
         *,
+        name: str,
         manifest: Manifest,
         pacer: Pacer,
         retry: RetryPolicy,
@@ -34,11 +41,8 @@ class Requester:
     ) -> None:
         self._port = port
         self._operations = manifest.operations
-        self._auth_codes = tuple(
-            b'"' + rule.code.encode() + b'"'
-            for rule in manifest.errors
-            if rule.says is Says.AUTH and not rule.code.lstrip("-").isdigit()
-        )
+        self._rules = manifest.rules_of(name)
+        self._statuses = manifest.status_rules()
         self._pacer = pacer
         self._retry = retry
         self._clock = clock
@@ -99,14 +103,28 @@ class Requester:
         return reply
 
     def _says(self, reply: Reply) -> Says | None:
-        """What the status proves by itself; the venue's codec reads the body."""
+        """What the reply proves about a read; a command's body is read by the venue's codec.
+
+        The codes of this port's own domain decide, then the bare status; None: it is no error.
+        """
         status = reply.status
-        if not isinstance(status, int) or status < 400:
-            return None
         if status == 429:
             return Says.LIMIT
-        if status >= 500:
-            return Says.TRANSIENT
-        if status == 401 or any(code in reply.body for code in self._auth_codes):
-            return Says.AUTH
-        return Says.REFUSED
+        number = status if isinstance(status, int) else 0
+        coded = self._rules.get(str(status))
+        if number < 400 and status != "error" and coded is None:
+            return None
+        said = coded.says if coded is not None else self._said_in(reply.body)
+        if said is None and str(status) in self._statuses:
+            said = self._statuses[str(status)].says
+        if said is None:
+            said = Says.TRANSIENT if number >= 500 else Says.AUTH if number == 401 else Says.REFUSED
+        return said
+
+    def _said_in(self, body: bytes) -> Says | None:
+        """What the first code of this port's domain in a body says; None: no code says anything."""
+        for text, number in _SCALAR.findall(body[:_LOOKED_AT]):
+            rule = self._rules.get((text or number).decode("utf-8", "replace"))
+            if rule is not None and rule.says is not Says.UNKNOWN:
+                return rule.says
+        return None

@@ -15,6 +15,8 @@ from venuekit.interfaces.manifest import (
     Manifest,
     Operation,
     OpKind,
+    PortKind,
+    PortSpec,
     Priority,
     Says,
     Scope,
@@ -48,14 +50,28 @@ MANIFEST = Manifest(
     products=frozenset(),
     data={},
     streams={},
-    ports={},
+    ports={
+        "rest": PortSpec(PortKind.HTTP, "rest"),
+        "rpc": PortSpec(PortKind.STREAM, "private", errors="ws"),
+        "node": PortSpec(PortKind.RPC, "node"),
+    },
     operations={
         "submit": Operation(OpKind.COMMAND, {"orders": 1}, Priority.SUBMIT),
         "cancel": Operation(OpKind.COMMAND, {"orders": 1}, Priority.CANCEL),
         "read": Operation(OpKind.READ),
     },
     buckets={"orders": Bucket(Scope.ACCOUNT, rate=1, per=Seconds(1), burst=1)},
-    errors=(ErrorRule("rest", "INVALID_TOKEN", Says.AUTH),),
+    errors=(
+        ErrorRule("rest", "INVALID_TOKEN", Says.AUTH),
+        ErrorRule("rest", "NOT_ONBOARDED", Says.REFUSED),
+        ErrorRule("rest", "BUSY", Says.TRANSIENT),
+        ErrorRule("rest", "40", Says.REFUSED),
+        ErrorRule("ws", "BUSY", Says.REFUSED),
+        ErrorRule("ws", "40", Says.AUTH),
+        ErrorRule("ws", "100", Says.UNKNOWN),
+        ErrorRule("node", "14", Says.TRANSIENT),
+        ErrorRule("http", "409", Says.TRANSIENT),
+    ),
     book=BookRule(Chain.PLUS_ONE, SnapshotFrom.STREAM),
 )
 
@@ -101,10 +117,11 @@ class Port:
         return answer
 
 
-def requester(port, clock, counts=None, auth=None, attempts=3):
+def requester(port, clock, counts=None, auth=None, attempts=3, name="rest"):
     counts = counts or Counts()
     made = Requester(
         port,
+        name=name,
         manifest=MANIFEST,
         pacer=Pacer(MANIFEST, clock, counts),
         retry=FullJitter(base_ns=SECOND, attempts=attempts),
@@ -298,6 +315,59 @@ def test_a_read_with_a_dead_token_gets_a_new_one_once(refusal):
         await made.tokens.close()
 
     asyncio.run(run())
+
+
+RENEWED, REPEATED, GIVEN_BACK = ["t1", "t2"], ["t1", "t1", "t1"], ["t1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reply", "tokens"),
+    [
+        # The port's own domain decides, before the status.
+        ("rest", Reply(400, b'{"error":"INVALID_TOKEN"}'), RENEWED),
+        ("rest", Reply(401, b'{"error":"NOT_ONBOARDED"}'), GIVEN_BACK),
+        ("rest", Reply(400, b'{"error":"BUSY"}'), REPEATED),
+        ("rest", Reply(503, b'{"error":"INVALID_TOKEN"}'), RENEWED),
+        # The same code means something else in another domain, and a foreign code means nothing.
+        ("rpc", Reply("error", b'{"error":"BUSY"}'), GIVEN_BACK),
+        ("rpc", Reply("error", b'{"error":"INVALID_TOKEN"}'), GIVEN_BACK),
+        ("rest", Reply(400, b'{"code":40}'), GIVEN_BACK),
+        ("rpc", Reply("error", b'{"code":40}'), RENEWED),
+        # A number inside a text, or a longer one, is no code; what proves nothing is passed over.
+        ("rpc", Reply("error", b'{"code":-1,"message":"40 orders, 40.5","at":1400}'), GIVEN_BACK),
+        ("rpc", Reply("error", b'{"code":100,"data":{"code":40}}'), RENEWED),
+        # Without a code of the domain the bare status decides.
+        ("rest", Reply(409, b"<html>"), REPEATED),
+        ("rest", Reply(401, b"<html>"), RENEWED),
+        ("rest", Reply(502, b"<html>"), REPEATED),
+        ("rest", Reply(404, b"<html>"), GIVEN_BACK),
+        # A limit is a limit whatever stands in the body, and success is never searched for codes.
+        ("rest", Reply(429, b'{"error":"NOT_ONBOARDED"}'), REPEATED),
+        ("rest", Reply(200, b'{"error":"INVALID_TOKEN"}'), GIVEN_BACK),
+        ("rpc", Reply("ok", b'{"code":40}'), GIVEN_BACK),
+        # The status of an RPC is a code itself.
+        ("node", Reply(14, b""), REPEATED),
+        ("node", Reply(0, b"14"), GIVEN_BACK),
+    ],
+)
+def test_an_error_is_looked_up_by_domain_and_code(name, reply, tokens):
+    async def run():
+        clock = ManualClock()
+        port = Port(*[reply] * 3)
+        made = requester(port, clock, auth=Auth(clock), name=name)
+        request = HttpRequest("read", "GET", "/x", private=True)
+        task = asyncio.ensure_future(made.send(request))
+        assert (await finish(clock, task)).status == reply.status
+        assert [seen.headers["authorization"] for seen in port.seen] == tokens
+        await made.tokens.close()
+
+    asyncio.run(run())
+
+
+def test_the_same_code_in_another_domain_stays_apart():
+    assert MANIFEST.rules_of("rpc")["40"].says is Says.AUTH
+    assert MANIFEST.rules_of("rest")["40"].says is Says.REFUSED
+    assert set(MANIFEST.status_rules()) == {"409"}
 
 
 def test_a_public_request_carries_no_token():

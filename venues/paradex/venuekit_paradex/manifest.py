@@ -114,7 +114,7 @@ MANIFEST = Manifest(
         "public": StreamSpec("stream", topics_per_connection=500),
         "private": StreamSpec("stream", StreamAuth.LOGIN, topics_per_connection=500),
     },
-    ports={"rest": PortSpec(PortKind.HTTP, "rest"), "rpc": PortSpec(PortKind.STREAM, "private")},
+    ports={"rest": PortSpec(PortKind.HTTP, "rest"), "rpc": PortSpec(PortKind.STREAM, "private", errors="ws")},
     operations=OPERATIONS,
     buckets=BUCKETS,
     errors=ERRORS,
