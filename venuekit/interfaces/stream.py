@@ -77,7 +77,8 @@ class BookUpdate:
     first: int | None
     last: int | None
     ts_event: int
-    ts_init: int
+    ts_init: int = field(eq=False)
+    """When it was received; the same frame received twice is equal."""
     bids: list[tuple[int, int]]
     asks: list[tuple[int, int]]
     exponent: int = -8
