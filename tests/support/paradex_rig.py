@@ -28,6 +28,7 @@ from nautilus_trader.model import (
     OrderSide,
     OrderStatus,
 )
+from relay import StreamRelay, stream_relay
 from venuekit_paradex.sim import SIMULATOR
 
 from venuekit.cli.audit import Account, Execution, OrderView, compare, read_ledger
@@ -171,6 +172,7 @@ class Exchange:
     def __init__(self, simulator: object, info: object) -> None:
         self.simulator, self.info, self.account = simulator, info, info.account
         self.exchange, self.ledger = simulator.exchange, simulator.ledger
+        self.relay: StreamRelay
         self.views: dict[tuple[str, int], Levels] = {}
         """Every book that there was, by market and sequence."""
         for market in (BTC, ETH):
@@ -437,6 +439,14 @@ async def opened(x: Exchange, **changes: object) -> Rig:
     )
     await venue.open()
     return Rig(x, venue)
+
+
+@asynccontextmanager
+async def streams_between(x: Exchange) -> AsyncIterator[Mapping[str, object]]:
+    """For `between`: both streams go through a relay, which is `x.relay`."""
+    async with stream_relay(x.info.addresses["stream"]) as relay:
+        x.relay = relay
+        yield {"addresses": {"stream": relay.url}}
 
 
 def _nothing_between(x: Exchange) -> AbstractAsyncContextManager[Mapping[str, object]]:
