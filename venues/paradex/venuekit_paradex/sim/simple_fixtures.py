@@ -89,7 +89,8 @@ class _MarketRow:
 @frozen(kw_only=True)
 class _SummaryRow:
     symbol: str
-    mark_price: Decimal
+    # Text, and read only for a market that is used: other products of a whole list may have none.
+    mark_price: str = ""
     funding_rate: str = ""
 
 
@@ -192,7 +193,7 @@ def _rate(path: Path, symbol: str, fee: _Fee | None) -> Decimal:
 
 def _start_price(path: Path, symbol: str, summary: _SummaryRow | None) -> Decimal:
     if summary is not None:
-        return summary.mark_price
+        return _number(summary.mark_price, f"{path.parent}: mark_price of {symbol}")
     known = next((one.start_price for one in MARKETS if one.symbol == symbol), None)
     if known is None:
         raise BadValue(
@@ -248,7 +249,7 @@ def _rows[Row](path: Path, kind: type[Row], *, perpetuals: bool = False) -> list
 def _decode[Kind](path: Path, raw: bytes | msgspec.Raw, kind: type[Kind]) -> Kind:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadValue(f"{path}: {error}") from error
 
 
