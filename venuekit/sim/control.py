@@ -135,7 +135,7 @@ class ControlDoor:
             if not isinstance(data, dict):
                 return _json(400, {"error": "BAD_ARGUMENTS", "message": "the body must be a JSON object"})
             return _json(200, self._do(verb, data))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _json(400, {"error": "BAD_ARGUMENTS", "message": str(error)})
         except Refusal as refusal:
             return _json(409, {"error": refusal.reason.value, "message": refusal.message})

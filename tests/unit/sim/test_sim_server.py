@@ -462,8 +462,9 @@ def test_control_door_verbs_ledger_and_errors():
         assert (status, added) == (200, {"numbers": [1, 2]})
         assert (await rig.control("clear_faults"))[0] == 200
         assert (await rig.control("set_mode", mode="cancel_only")) == (200, {"mode": "cancel_only"})
-        async with rig.http.post(rig.server.control_url + "/halt", data=b"[1") as reply:
-            assert reply.status == 400
+        for body in (b"[1", b'{"market": "\xff"}', b"[" * 100_000):
+            async with rig.http.post(rig.server.control_url + "/halt", data=body) as reply:
+                assert reply.status == 400
         async with rig.http.post(
             rig.server.control_url + "/halt", json={"market": "AAA-PERP"}, headers={"Origin": "http://x"}
         ) as reply:
