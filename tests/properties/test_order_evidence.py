@@ -1,7 +1,7 @@
 """Whatever order one order's evidence comes in, and however often: one end, every fill once, no illegal step.
 
-The truth is drawn first; frames, rows and answers are made from it. Every event goes onto a real Nautilus order
-(`engine_double`), so that an impossible transition fails the test.
+The truth is drawn first; frames, rows and answers are made from it. Every event goes onto a real Nautilus
+order (`engine_double`), so that an impossible transition fails the test.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ USDC = Currency.from_str("USDC")
 
 
 class Bench:
-    """`order("O-1")` submits; `see`, `fill` and the tracker's methods feed evidence; `events()` is what came."""
+    """`order("O-1")` submits; `see` and `fill` feed evidence; `events()` is what came of it."""
 
     def __init__(self, *, allow_overfill: bool = False, **semantics: object) -> None:
         self.clock = ManualClock(wall_start_ns=T0)

@@ -243,8 +243,9 @@ def test_look_ups_run_a_few_at_a_time_and_every_one_is_answered() -> None:
         reads = _reads(source, answers)
         for n in range(12):
             reads.look_up(LookUp(f"O-{n}", WireIds(client_order_id=f"O-{n}"), 0))
-        while reads.depth():
+        for _ in range(100):
             await asyncio.sleep(0)
+        assert reads.depth() == 0
 
     asyncio.run(body())
     assert source.most == 4
