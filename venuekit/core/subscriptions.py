@@ -167,6 +167,9 @@ class Topics:
             entry = self._entries[topic.channel] = _Entry(topic)
         if entry.stage is Stage.REFUSED:
             entry.stage, entry.tries = Stage.IDLE, 0
+        if not entry.wanted and entry.stage in (Stage.LIVE, Stage.ASKED):
+            # Dropped and wanted again before it was left: whoever wants it now has not seen its snapshot.
+            entry.again = True
         entry.wanted = True
         self._dirty[topic.channel] = None
 
@@ -174,7 +177,7 @@ class Topics:
         """`topic` is not wanted."""
         entry = self._entries.get(topic.channel)
         if entry is not None:
-            entry.wanted = entry.again = False
+            entry.wanted = False
             self._dirty[topic.channel] = None
 
     def resync(self, topic: Topic) -> None:

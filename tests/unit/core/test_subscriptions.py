@@ -112,6 +112,25 @@ def test_a_dropped_topic_is_not_brought_back_by_its_resync():
     assert sent(topics) == ("", "")
 
 
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_dropped_and_wanted_again_at_once_starts_afresh(confirmed: bool):
+    topics = Topics()
+    topics.add(A)
+    sent(topics)
+    if confirmed:
+        topics.apply_ack("a", True, "")
+    topics.drop(A)
+    topics.add(A)
+    if not confirmed:
+        assert sent(topics) == ("", "")
+        topics.apply_ack("a", True, "")
+    assert sent(topics) == ("a", "")
+    topics.apply_ack("a", False, "")
+    assert sent(topics) == ("", "a")
+    topics.apply_ack("a", True, "")
+    assert sent(topics) == ("", "")
+
+
 def test_data_confirms_as_well_as_an_ack():
     topics = Topics()
     topics.add(A)

@@ -177,7 +177,8 @@ class FakeLink:
     def send(self, frame: bytes | str) -> None:
         if not self.open:
             raise SendFailed("closed", evidence=Evidence.NOT_SENT)
-        said = json.loads(frame)
+        binary = isinstance(frame, bytes) and frame[:1] != b"{"
+        said = {"bytes": frame.hex()} if binary else json.loads(frame)
         self.sent.append(said)
         self.server.heard(self, said)
 

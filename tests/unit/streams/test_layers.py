@@ -125,6 +125,8 @@ def record(path: Path) -> list[bytes | str]:
         link = await stream.connect(Handshake(f"ws://fake/?jwt={JWT}", {"Authorization": JWT}), heard)
         link.send(json.dumps({"login": JWT, "signature": SIGNATURE}))
         await clock.settle()
+        link.send(bytes.fromhex(SIGNATURE[2:]))
+        assert server.link.sent[-1] == {"bytes": SIGNATURE[2:]}
         server.link.receiver.on_frame(b"\x00\xffbinary")
         clock.advance(SECOND)
         server.link.receiver.on_frame('{"quote":"\u2028 1.10"}')
@@ -137,6 +139,7 @@ def record(path: Path) -> list[bytes | str]:
         request = HttpRequest("auth", "POST", "/auth", headers={"PARADEX-STARKNET-SIGNATURE": SIGNATURE})
         assert JWT.encode() in (await port.send(request)).body
         assert (await port.send(HttpRequest("m", "GET", "/m", [("b", "2"), ("a", "1")]))).status == 200
+        assert (await port.send(HttpRequest("m", "GET", "/m", [("a", "1"), ("b", "2")]))).status == 200
         await port.send(RpcRequest("tx", "/broadcast", bytes.fromhex(SIGNATURE[2:])))
         bad = FakePort()
         bad.error = SendFailed("lost", evidence=Evidence.MAYBE_SENT)
@@ -168,9 +171,8 @@ def test_a_capture_is_read_back_as_it_was(tmp_path: Path):
     assert capture.about["venue"] == "fake"
     assert not capture.torn
     assert [e.what for e in capture.entries] == [
-        What.OPEN, What.OUT, What.IN, What.IN, What.IN, What.CLOSED, What.OPEN, What.CLOSED,
-        What.REQUEST, What.REPLY, What.REQUEST, What.REPLY,
-        What.REQUEST, What.REPLY, What.REQUEST, What.FAILED,
+        What.OPEN, What.OUT, What.IN, What.OUT, What.IN, What.IN, What.CLOSED, What.OPEN, What.CLOSED,
+        *(What.REQUEST, What.REPLY) * 4, What.REQUEST, What.FAILED,
     ]  # fmt: skip
     assert [e.frame for e in capture.of(What.IN)] == frames
     stamps = [e.ts_ns for e in capture.of(What.IN)]
@@ -199,7 +201,8 @@ def test_a_replay_brings_the_same_frames_and_answers(tmp_path: Path):
         reply = await port.send(again)
         assert (reply.status, json.loads(reply.body)["n"]) == (200, 2)
         assert reply.headers["Retry-After"] == "3"
-        assert (await port.send(again)).body == reply.body
+        # The second answer, and from then on it.
+        assert [json.loads((await port.send(again)).body)["n"] for _ in range(3)] == [3, 3, 3]
         with pytest.raises(SendFailed) as caught:
             await port.send(HttpRequest("n", "GET", "/never"))
         assert caught.value.evidence is Evidence.NOT_SENT
@@ -254,7 +257,7 @@ def test_a_recorder_that_was_killed_leaves_a_readable_capture(tmp_path: Path):
     path.write_text(text[: text.rindex("{") + 5])
     capture = load_capture(path)
     assert capture.torn
-    assert len(capture.entries) == 15
+    assert len(capture.entries) == 18
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_a_reconnect_restores_the_wanted_set_and_every_book_from_a_new_snapshot(
         old.says(**delta("M0", 6))
         await world.run(1)
         assert world.server.asked() == ["book.M0", "trades.M1"]
-        world.server.link.says(**delta("M0", 7))  # before its snapshot
+        world.server.link.says(**delta("M0", 6))  # it would follow, but this connection sent no snapshot yet
         old.says(**delta("M0", 21))  # late, of the dead connection
         world.server.link.says(**snapshot("M0", 20))
         old.says(**delta("M0", 21))
@@ -264,6 +264,20 @@ def test_a_refused_book_is_not_asked_for_again_and_again():
 
     world = play(script)
     assert world.counters.get("topics.refused") == 1
+    assert world.counters.get("book.snapshot_overdue") == 0
+
+
+def test_unsubscribed_and_subscribed_in_one_turn_brings_a_new_snapshot():
+    async def script(world: MarketWorld) -> None:
+        await booked(world)
+        world.service.unsubscribe(Want(DELTAS, M0))
+        world.service.subscribe(Want(DELTAS, M0))
+        world.server.link.says(**delta("M0", 6))
+        await world.run()
+        assert world.server.asked() == ["book.M0", "book.M0"]
+        world.server.link.says(**snapshot("M0", 9))
+
+    assert sequences(play(script)) == [5, 9]
 
 
 def test_a_receiver_that_raises_gets_a_snapshot_before_anything_else_of_that_book():
