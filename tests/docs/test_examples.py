@@ -1,7 +1,6 @@
 """The examples are what the docs say, and they run."""
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -51,7 +50,6 @@ def test_the_strategy_of_the_readme_trades_as_the_readme_runs_it(root):
         done = subprocess.run(
             [VENUEKIT, "run", "examples/round_trip.toml", "--secs", "6", *flags],
             cwd=root,
-            env={**os.environ, "PYTHONPATH": "examples/strategies"},
             capture_output=True,
             text=True,
             timeout=45,

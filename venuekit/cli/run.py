@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ def command(ctx: click.Context, file: Path, secs: float | None, flags: tuple[str
     Exit code 3: it stopped while the fate of an order was unknown.
     """
     config = load_config(file, flags=flags)
+    # A config stands beside the strategies it names; installed modules still come first.
+    sys.path.append(str(file.resolve().parent))
     if wants_json():
         # Nautilus logs to standard output, where only our own lines may stand now.
         config = evolve(config, node=evolve(config.node, log_level="OFF"))
