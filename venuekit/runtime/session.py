@@ -76,6 +76,7 @@ class _Live:
         "logged_in",
         "ready",
         "signs",
+        "stamp",
         "token",
         "troubled",
     )
@@ -93,6 +94,8 @@ class _Live:
         """Frames that came while it was alive."""
         self.troubled = 0
         """Of those, the ones that were not handled."""
+        self.stamp = session.stamp
+        """The receipt time of the last frame, Unix nanoseconds."""
         self.signs = 0
         """Signs of life that were no frames."""
         self.counted = (0, 0)
@@ -112,8 +115,13 @@ class _Live:
             self._session.stale_frame()
             return
         self.heard += 1
+        now = self._wall_ns()
+        if now < self.stamp:
+            # The machine's clock was set back: receipt times of one stream never decrease.
+            now = self.stamp
+        self.stamp = now
         try:
-            decoded = self._decode(frame, self._wall_ns())
+            decoded = self._decode(frame, now)
         except Exception as error:  # noqa: BLE001 - a codec's bug must not silence the other markets: counted, logged
             self._session.codec_failed(self, frame, error)
             return
@@ -188,6 +196,8 @@ class Session:
         self._standing_ready: asyncio.Future[None] | None = None
         self._scope = TaskScope(f"session.{name}", counters, log)
         self._gate = LogGate(clock)
+        self.stamp = 0
+        """The latest receipt time of the connections that are over, Unix nanoseconds."""
         self._live: _Live | None = None
         self._first_live: asyncio.Future[None] | None = None
         self._last_error: VenuekitError | None = None
@@ -326,12 +336,18 @@ class Session:
         except VenuekitError as error:
             self._last_error = error
             return live.ended.result() if live and live.ended.done() else self._ended_by(error)
+        except Exception as error:  # noqa: BLE001 - a mistake in a codec must not end the stream: counted
+            self.counters.inc("session.connection_crashed")
+            self._log.error("stream %s: a connection failed by a mistake", self.name, exc_info=error)
+            self._last_error = NotReady(f"stream {self.name}: {type(error).__name__}: {error}")
+            return Ended(End.UNREACHABLE, f"{type(error).__name__}: {error}")
         finally:
             live, self._live = self._live, None
             self._cancel_timers()
             self._topics.apply_disconnected()
             if live is not None:
                 live.end(Ended(End.CLOSED, "closed by us"))
+                self.stamp = live.stamp
                 self._count(live)
                 if live.link is not None:
                     await live.link.close()

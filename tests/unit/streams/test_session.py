@@ -12,7 +12,7 @@ from stream_fakes import MS, SECOND, World
 from venuekit.core.retry import FullJitter
 from venuekit.errors import NotReady, RateLimited, Refused, SendFailed, VenuekitError
 from venuekit.interfaces.request import Evidence
-from venuekit.interfaces.stream import Quarantined, Topic
+from venuekit.interfaces.stream import Ignored, Quarantined, Topic
 from venuekit.runtime.session import Session, SessionState
 
 A, B, C = (Topic("public", name) for name in "abc")
@@ -414,6 +414,45 @@ def test_a_raising_listener_keeps_nobody_else_from_hearing():
         world.server.link.cut()
         await world.run(1)
         assert heard == ["backing_off", "connecting", "live"]
+
+    play(script)
+
+
+def test_a_mistake_while_connecting_is_one_failed_attempt():
+    async def script(world: World, session: Session) -> None:
+        world.server.refuse_connect = KeyError("a mistake of a driver")
+        world.server.link.cut()
+        await world.run(2)
+        assert session.state in (SessionState.BACKING_OFF, SessionState.CONNECTING)
+        world.server.refuse_connect = None
+        await world.run(6)
+        assert session.state is SessionState.LIVE
+
+    world = play(script)
+    assert world.counters.get("session.connection_crashed") >= 1
+
+
+def test_receipt_times_never_decrease_though_the_machines_clock_is_set_back():
+    async def script(world: World, session: Session) -> None:
+        stamps: list[int] = []
+
+        def decode(frame: Any, ts_init: int) -> Any:
+            stamps.append(ts_init)
+            return [Ignored("x")]
+
+        for step in (0, 5, -3_600, 0, 2):
+            world.clock.wall_start_ns += step * SECOND
+            world.server.link.receiver._decode = decode
+            world.server.link.says(beat=1)
+        world.server.link.cut()
+        await world.run(1)
+        world.server.link.receiver._decode = decode
+        world.server.link.says(beat=1)
+        assert stamps == sorted(stamps)
+        assert stamps[1] - stamps[0] == 5 * SECOND
+        world.clock.wall_start_ns += 3_700 * SECOND
+        world.server.link.says(beat=1)
+        assert stamps[-1] == world.clock.wall_ns()
 
     play(script)
 
