@@ -1,8 +1,8 @@
 """An execution sink that does to REAL Nautilus orders what the engine does, and refuses what it could not.
 
-An impossible transition raises out of `order.apply`. What Nautilus takes without complaint and must not happen
-is an assertion here: overfill, a rejection after an acceptance, an acceptance after a fill, a plain report
-while a change is pending, a fill total that the fills do not make.
+An impossible transition raises out of `order.apply`. What Nautilus takes without complaint and must never be
+done is an assertion here: overfill, a rejection after an acceptance, an acceptance after a fill, a plain
+report while a change is pending, a fill total that the fills do not make.
 """
 
 from __future__ import annotations

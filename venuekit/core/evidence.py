@@ -66,3 +66,22 @@ def deadlines(order: Tracked) -> list[Deadline]:
     """The moments at which this order changes without a further word of the venue."""
     found = [order.ids.ends, order.ending.settles if order.ending is not None else None]
     return [deadline for deadline in found if deadline is not None]
+
+
+def may_work(order: Tracked) -> bool:
+    """True unless the order has a final end; a tentative cancel may not happen, a replaced leg is no end."""
+    ending = order.ending
+    if order.ended or ending is None:
+        return not order.ended
+    return ending.settles is not None or (ending.leg is not None and ending.leg != order.legs[-1])
+
+
+def over(order: Tracked) -> bool:
+    """True when an end is known, told or not."""
+    return order.ended or order.ending is not None
+
+
+def reveal(order: Tracked) -> None:
+    """No mass status will tell of it: what was filled and is not waiting was told to an earlier engine."""
+    order.hidden_until_ns = None
+    order.filled_raw = max(0, order.claimed_raw - order.waiting_raw)

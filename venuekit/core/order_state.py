@@ -280,6 +280,7 @@ class Tracked:
     """Conclusive not-found answers in a row for an order the venue once had."""
     retry_ns: int | None = None
     """A report was not taken; offer it again then."""
+    retry_tries: int = 0
     armed_ns: int | None = None
     """The timer that is set for this order."""
     base_ts: int = -1

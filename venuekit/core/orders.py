@@ -15,7 +15,17 @@ from attrs import define, field
 from nautilus_trader.model import OrderStatus
 
 from venuekit.core.agenda import FILL_WAIT_NS, SOON_NS, Agenda
-from venuekit.core.evidence import deadlines, modify_of, named, newer, own_name, reason
+from venuekit.core.evidence import (
+    deadlines,
+    may_work,
+    modify_of,
+    named,
+    newer,
+    over,
+    own_name,
+    reason,
+    reveal,
+)
 from venuekit.core.fills import FillBook, Standing
 from venuekit.core.lookups import denied_existence, found_open, from_own_words, give_own_words
 from venuekit.core.order_state import (
@@ -135,7 +145,7 @@ class OrderTracker:
         order = self._orders.get(key)
         if order is None or order.hidden_until_ns is None:
             return []
-        _reveal(order)
+        reveal(order)
         return self._advance(order, now)
 
     def hidden(self) -> list[str]:
@@ -412,9 +422,11 @@ class OrderTracker:
         """The sink took the report: its fills are seen from now on."""
         for fill in report.fills:
             self.fills.applied(fill.trade_key, fill.ts_event)
+        if (order := self._orders.get(report.state.key)) is not None:
+            order.retry_tries = 0
 
     def undelivered(self, report: Report, now: Moment) -> None:
-        """The sink did not take it: everything it said is untold again and will be offered once more."""
+        """The sink did not take it: all it said is untold again, and is offered again later."""
         order = self._orders.get(report.state.key)
         if order is None:
             return
@@ -426,7 +438,8 @@ class OrderTracker:
                 order.notional_raw -= fill.quantity.raw * fill.price.raw
         order.told = report.before
         order.told_values = (None, None, None)
-        order.retry_ns = now.mono_ns + FILL_WAIT_NS
+        order.retry_ns = now.mono_ns + (FILL_WAIT_NS << min(order.retry_tries, 6))
+        order.retry_tries += 1
         self._agenda.arm(order, now)
 
     def baseline(self, record: OrderRecord, fills: Sequence[FillRecord], now: Moment) -> Tracked:
@@ -570,7 +583,7 @@ class OrderTracker:
         if status in ENDED:
             take_facts(order, record)
             self._end(order, record, status)
-        elif status in WORKING and _may_work(order):
+        elif status in WORKING and may_work(order):
             take_facts(order, record)
             order.working, order.ending = status, None
         elif status in WORKING:
@@ -615,7 +628,7 @@ class OrderTracker:
         if order.retry_ns is not None and order.retry_ns <= now.mono_ns:
             order.retry_ns = None
         if order.hidden_until_ns is not None and now.mono_ns >= order.hidden_until_ns:
-            _reveal(order)
+            reveal(order)
         if order.reportable and order.retry_ns is None and order.hidden_until_ns is None:
             actions += tell(order, self.fills, now, self._agenda.tick, self.semantics.modify_replaces_id)
         cancel = order.cancel
@@ -647,7 +660,7 @@ class OrderTracker:
             # A name without facts, and the venue does not know it: there is nothing to follow.
             order.told = OrderStatus.DENIED
             self._forget(order)
-        elif not give_own_words(order, self.counters) and answer.conclusive and not _over(order):
+        elif not give_own_words(order, self.counters) and answer.conclusive and not over(order):
             actions += denied_existence(order, asked, now, self._agenda, self.counters)
         actions += self._advance(order, now)
         if order.look_due_ns is not None and isinstance(answer.ask_again, AtWall):
@@ -677,21 +690,3 @@ class OrderTracker:
         assert side is not None, "only fills with a side are delivered"
         void = FillVoided(order.key, taken, side, "taken back by the venue", fill.ts_event)
         return [void, *self._advance(order, now)]
-
-
-def _may_work(order: Tracked) -> bool:
-    """True unless the order has a final end; a tentative cancel may not happen, a replaced leg is no end."""
-    ending = order.ending
-    if order.ended or ending is None:
-        return not order.ended
-    return ending.settles is not None or (ending.leg is not None and ending.leg != order.legs[-1])
-
-
-def _over(order: Tracked) -> bool:
-    return order.ended or order.ending is not None
-
-
-def _reveal(order: Tracked) -> None:
-    """No mass status will tell of it: what was filled and is not waiting was told to an earlier engine."""
-    order.hidden_until_ns = None
-    order.filled_raw = max(0, order.claimed_raw - order.waiting_raw)

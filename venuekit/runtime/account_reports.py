@@ -200,7 +200,7 @@ class AccountReports:
         return [self._position_report(row) for row in await self.positions()]
 
     def _fill_report(self, fill: FillRecord, state: OrderState) -> FillReport:
-        currency = self._delivery.fee_currency(fill.instrument_id)
+        currency = self._delivery.fee_currency(fill)
         return self._reporter.fill(fill, state, currency, self._clock.wall_ns())
 
     def _position_report(self, row: PositionRecord) -> PositionStatusReport:

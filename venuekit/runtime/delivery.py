@@ -23,11 +23,11 @@ from venuekit.core.order_state import (
     Updated,
 )
 from venuekit.core.reports import trade_id_of
-from venuekit.errors import VenuekitError
+from venuekit.errors import BadValue, VenuekitError
 from venuekit.runtime.journal import plain_ids
 
 if TYPE_CHECKING:
-    from nautilus_trader.model import Currency, InstrumentId, VenueOrderId
+    from nautilus_trader.model import Currency, VenueOrderId
 
     from venuekit.core.order_state import Tracked
     from venuekit.core.orders import OrderTracker
@@ -111,11 +111,13 @@ class Delivery:
         told = tracked.told_venue_id if tracked is not None else None
         return self._reporter.venue_order_id(told) if told is not None else None
 
-    def fee_currency(self, instrument_id: InstrumentId) -> Currency:
-        """The currency of a fee that nobody states."""
-        symbol = self._symbols.by_id(instrument_id)
+    def fee_currency(self, fill: FillRecord) -> Currency:
+        """The currency of the fee, which is the settlement's where nobody states it."""
+        if fill.fee is not None:
+            return fill.fee.currency
+        symbol = self._symbols.by_id(fill.instrument_id)
         if symbol is None:
-            raise VenuekitError(f"{instrument_id} is not known")
+            raise BadValue(f"{fill.instrument_id} is not known, so its fee has no currency")
         instrument = symbol.instrument
         settles: Currency | None = getattr(instrument, "settlement_currency", None)
         return settles if settles is not None else instrument.quote_currency
@@ -127,8 +129,7 @@ class Delivery:
         try:
             order = self._reporter.order(state, ts_init)
             fills = [
-                self._reporter.fill(fill, state, self.fee_currency(fill.instrument_id), ts_init)
-                for fill in report.fills
+                self._reporter.fill(fill, state, self.fee_currency(fill), ts_init) for fill in report.fills
             ]
             self._sink.report(order, fills)
         except Exception:  # noqa: BLE001 - see below
@@ -158,6 +159,12 @@ class Delivery:
                 )
         except VenuekitError as error:
             self._journal_failed(error)
+
+    def remember_ids(self, key: str) -> None:
+        """The journal has every id known of an order that has not ended."""
+        tracked = self._tracker.get(key)
+        if tracked is not None and tracked.ours and not tracked.ended:
+            self.remember(tracked, ())
 
     def _journal_failed(self, error: VenuekitError) -> None:
         # The event happened; a person must know that a restart would not remember it.

@@ -471,10 +471,21 @@ class ExecutionService:
                 self._fail(kind, key, number, Evidence.NOT_SENT, f"NOT_SENT: {error}")
             self._rearm()
             return
+        left = set(keys)
         for draft in drafts:
-            covers = tuple(key for key in keys if key in draft.covers) if draft.covers else keys
-            refresh = self._refresh(kind, command, draft, covers)
-            self._dispatcher.put(Job(kind, covers, draft, refresh, number))
+            covers = tuple(key for key in keys if not draft.covers or self._name(key) in draft.covers)
+            left.difference_update(covers)
+            self._dispatcher.put(
+                Job(kind, covers, draft, self._refresh(kind, command, draft, covers), number)
+            )
+        for key in sorted(left):
+            # Nothing of it was drafted, so nothing of it can leave: it must end here, not vanish.
+            self._fail(kind, key, number, Evidence.NOT_SENT, "NOT_SENT: the venue drafted no request for it")
+
+    def _name(self, key: str) -> str:
+        """The client order id a venue's codec knows the order by."""
+        order = self._delivery.orders.get(key)
+        return order.client_order_id.value if order is not None else key
 
     def _refresh(
         self, kind: CommandKind, command: Command, draft: Draft, keys: tuple[str, ...]
@@ -509,7 +520,7 @@ class ExecutionService:
         now = self._delivery.now()
         for key in job.keys:
             if job.kind is CommandKind.SUBMIT:
-                self._tracker.sending(key, prepared.ids.get(key, WireIds()), now)
+                self._tracker.sending(key, prepared.ids.get(self._name(key), WireIds()), now)
             elif job.kind is CommandKind.MODIFY:
                 self._tracker.modifying(key, job.number, now)
             else:
@@ -519,7 +530,7 @@ class ExecutionService:
         order = self._delivery.orders.get(key)
         if order is None:
             return None
-        ids = prepared.ids.get(key, WireIds())
+        ids = prepared.ids.get(self._name(key), WireIds())
         return Intent(job.kind.value, prepared.request.op, facts_of(order), plain_ids(ids), stamp.wall_ns)
 
     def on_repeated(self, job: Job) -> None:
@@ -532,10 +543,11 @@ class ExecutionService:
         """See `Listener`."""
         now = self._delivery.now()
         for key in job.keys:
-            outcome = verdict.of(key)
+            outcome = verdict.of(self._name(key))
             self._counters.inc(f"replies.{job.kind.value}.{type(outcome).__name__.lower()}")
             if job.kind is CommandKind.SUBMIT:
                 actions = self._tracker.apply_submit(key, outcome, now)
+                self._delivery.remember_ids(key)
             elif job.kind is CommandKind.MODIFY:
                 actions = self._tracker.apply_modify(key, job.number, outcome, now)
             else:

@@ -155,7 +155,7 @@ class MemoryJournal:
     def observed(self, client_order_id: str, ids: Mapping[str, Plain], status: str, ts_ns: int) -> None:
         """See `Journal`."""
         if known := self._open.get(client_order_id):
-            accepted = known.accepted or status != "SUBMITTED"
+            accepted = known.accepted or status in ("ACCEPTED", "TRIGGERED", "PARTIALLY_FILLED")
             self._open[client_order_id] = evolve(known, ids={**known.ids, **ids}, accepted=accepted)
 
     def filled(self, client_order_id: str | None, trade_key: str, ts_event: int) -> None:
