@@ -103,9 +103,9 @@ def test_the_broadcast_comes_at_one_hertz() -> None:
             while len(times) < 4:
                 await told(line)
                 times.append(clock.mono_ns())
-        # A busy machine delays single beats; it never makes them come more often.
+        # A busy machine delays single beats; half or twice the rate would be far outside.
         gaps = [(later - earlier) / 1e9 for earlier, later in pairwise(times)]
-        assert 2.7 < sum(gaps) < 3.6, gaps
+        assert 2.2 < sum(gaps) < 4.5, gaps
 
     run(body, liquidity="false")
 
@@ -114,15 +114,15 @@ def test_fifty_clients_at_once() -> None:
     channels = [f"{kind}.{BTC}" for kind in ("trades", "orderbook", "orders", "fills")]
     channels += ["positions", "account"]
 
-    async def one(url: str) -> list[str]:
+    async def one(url: str) -> list[int]:
         async with connect(url) as line:
             for channel in channels:
                 assert "result" in await call(line, "subscribe", channel=channel)
-            books: list[str] = []
+            books: list[int] = []
             while len(books) < 3:
                 channel, data = await told(line)
                 if channel == f"orderbook.{BTC}":
-                    books.append(f"{data['seq_no']}")
+                    books.append(data["seq_no"])
             return books
 
     async def order(base: str) -> int:
@@ -131,17 +131,18 @@ def test_fifty_clients_at_once() -> None:
 
     async def body(simulator, info) -> None:
         url, base = info.doors["simple_ws"], info.doors["simple_http"]
+        started = RealClock().mono_ns()
         seen, statuses = await asyncio.gather(
             asyncio.gather(*(one(url) for _ in range(50))),
             asyncio.gather(*(order(base) for _ in range(10))),
         )
         assert statuses == [201] * 10
         assert len(simulator.exchange.orders(info.account)) == 10
-        # Every client got whole beats: consecutive ones, the same book at the same beat.
-        beats = sorted({books[0] for books in seen} | {books[-1] for books in seen}, key=int)
-        assert len(beats) <= 6
+        # At one beat every client gets the same book, and a later one at the next.
+        beats = {number for books in seen for number in books}
+        assert len(beats) <= 2 + (RealClock().mono_ns() - started) // 10**9
         for books in seen:
-            assert books == sorted(books, key=int)
+            assert books == sorted(set(books))
 
     run(body)
 

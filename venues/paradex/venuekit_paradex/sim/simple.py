@@ -72,13 +72,9 @@ class SimpleDoor:
         self._listeners: list[asyncio.Server] = []
 
     async def start(self) -> None:
-        """Both ports are open and the broadcast runs. NotReady when one is taken; then none is open."""
-        try:
-            await self._listen("simple_http_port", self._answer)
-            await self._listen("simple_ws_port", self._stream)
-        except NotReady:
-            await self.stop()
-            raise
+        """Both ports are open and the broadcast runs. NotReady when one is taken; `stop` closes the other."""
+        await self._listen("simple_http_port", self._answer)
+        await self._listen("simple_ws_port", self._stream)
         self._feed.start()
 
     async def stop(self) -> None:
