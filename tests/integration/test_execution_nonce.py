@@ -10,6 +10,8 @@ from engine_double import limit
 from memory_wire import answers, never_left, reply_lost, request_lost
 from nautilus_trader.model import OrderSide, OrderStatus, Price, Quantity
 
+from venuekit.errors import SendFailed
+from venuekit.interfaces.request import Evidence, Reply
 from venuekit.runtime.clock import ManualClock
 from venuekit.runtime.journal import MemoryJournal
 
@@ -358,3 +360,106 @@ def test_an_html_answer_to_a_submit_that_took_effect() -> None:
         assert rig.counters.get("lookups.asked") == 0
 
     run(body)
+
+
+def test_the_stream_is_cut_while_a_submit_is_under_way() -> None:
+    async def body(rig: Rig) -> None:
+        def taken_and_cut(request: object, way: Callable[[], object]) -> object:
+            way()
+            rig.exchange.decide()
+            rig.exchange.cut()
+            raise SendFailed("cut", evidence=Evidence.MAYBE_SENT)
+
+        def cut_before(request: object, way: Callable[[], object]) -> object:
+            rig.exchange.cut()
+            raise SendFailed("cut", evidence=Evidence.MAYBE_SENT)
+
+        rig.exchange.faults.append(taken_and_cut)
+        await rig.submit("O-1")
+        await rig.run(5_000)
+        assert rig.service.ready
+        rig.exchange.faults.append(cut_before)
+        await rig.submit("O-2")
+        await rig.run(20_000)
+        assert rig.events("O-1") == ["submitted", "accepted"]
+        assert rig.events("O-2") == ["submitted", "rejected"]
+        assert len(rig.exchange.txs) == 1
+
+    run(body)
+
+
+def test_an_order_of_another_session_is_followed_and_can_be_cancelled() -> None:
+    async def body(rig: Rig) -> None:
+        row = {
+            "client": None,
+            "index": 900,
+            "hash": "ab",
+            "market": "BTC-USD-PERP",
+            "side": "SELL",
+            "size": "2.000",
+            "price": "120.0",
+            "filled": "0.000",
+            "status": "open",
+        }
+        rig.exchange.orders["other"] = row
+        rig.exchange._stamp(row)
+        rig.exchange.say({"order": row})
+        await rig.run(1)
+        assert rig.events("NV-900") == ["accepted"]
+        external = rig.engine.external["NV-900"]
+        rig.engine.pending_cancel(external)
+        rig.service.cancel([external])
+        await rig.run(10)
+        assert rig.events("NV-900") == ["accepted", "canceled"]
+
+    run(body)
+
+
+def test_a_private_frame_that_cannot_be_read_is_recovered_over_rest() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1")
+        rig.exchange.mute = True
+        rig.exchange.match(1, "0.400")
+        rig.exchange.mute = False
+        rig.exchange.push({"fill": {"trade": "torn"}})
+        await rig.run(5_000)
+        assert rig.counters.get("recovery.done") == 1
+        assert rig.events("O-1")[-1] == "filled 0.400@100.0 9000"
+
+    run(body)
+
+
+def test_a_position_nothing_explains_is_an_alarm_and_no_correction() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1")
+        rig.exchange.match(1, "1.000")
+        rig.exchange.shift = 500
+        rig.exchange.cut()
+        await rig.run(20_000)
+        assert [kind for kind, _ in rig.engine.alarms] == ["position_differs"]
+        assert rig.service.ready, "said once, and trading goes on"
+        assert rig.events("O-1") == ["submitted", "accepted", "filled 1.000@100.0 9000"]
+
+    run(body)
+
+
+def test_a_start_that_cannot_read_the_account_fails_whole() -> None:
+    async def body() -> None:
+        clock = ManualClock()
+        module = load("nonce_venue", "nonce_exchange")
+        exchange = module.NonceExchange(clock)
+        real = exchange.http
+        exchange.http = lambda request: Reply(503, b"{}") if request.path == "/positions" else real(request)
+        rig = Rig("nonce_venue", exchange, clock)
+        await rig._compose(module.ToySigner())
+        starting = asyncio.ensure_future(rig.service.start())
+        for _ in range(400):
+            await rig.run(1_000)
+            await asyncio.sleep(0.001)
+            if starting.done():
+                break
+        assert starting.exception() is not None
+        assert not rig.service.ready
+        assert exchange.links == [], "nothing is left running"
+
+    asyncio.run(body())

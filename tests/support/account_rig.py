@@ -28,6 +28,13 @@ PLUGINS = Path(__file__).parents[1] / "plugins"
 MS = 1_000_000
 
 
+class ThreeTimes:
+    """A retry policy that gives up."""
+
+    def delay_ns(self, attempt: int, elapsed_ns: int, hint_ns: int | None, u: float) -> int | None:
+        return 250 * MS if attempt < 3 else None
+
+
 class Steady:
     """A retry policy of a quarter of a second."""
 
@@ -140,7 +147,7 @@ class Rig:
             name=name,
             manifest=self.manifest,
             pacer=self.pacer,
-            retry=Steady(),
+            retry=ThreeTimes(),
             clock=self.clock,
             counters=self.counters,
         )

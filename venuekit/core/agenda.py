@@ -59,8 +59,8 @@ class Agenda:
         elif order.look_due_ns is None and not order.looking:
             order.look_due_ns = now.mono_ns + delay
         missing = order.claimed_raw > order.filled_raw + order.waiting_raw
-        missing = missing or bool(order.waiting and order.reportable)
-        quiet = order.modifies or order.hidden_until_ns is not None or order.told is OrderStatus.DENIED
+        missing = missing or any(fill.fee is None for fill in order.waiting.values())
+        quiet = order.hidden_until_ns is not None or order.told is OrderStatus.DENIED or not order.reportable
         if quiet or not missing:
             order.fills_due_ns, order.fills_tries = None, 0
         elif order.fills_due_ns is None:

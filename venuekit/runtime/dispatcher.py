@@ -100,6 +100,22 @@ class Listener(Protocol):
         ...
 
 
+class CommandSpans(Protocol):
+    """Follows every command from `put` to its end, for tracing."""
+
+    def begin(self, job: Job) -> None:
+        """The job was put."""
+        ...
+
+    def watch(self, listener: Listener) -> Listener:
+        """The listener, with an ear of ours before it."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will be heard."""
+        ...
+
+
 class _Dropped(Exception):
     """The command lost its purpose while it waited."""
 
@@ -129,6 +145,7 @@ class Dispatcher:
         log: logging.Logger,
         listener: Listener,
         on_token_refused: Callable[[], None],
+        spans: CommandSpans | None = None,
     ) -> None:
         self._codec = codec
         self._ports = ports
@@ -138,7 +155,8 @@ class Dispatcher:
         self._clock = clock
         self._counters = counters
         self._log = log
-        self._listener = listener
+        self._listener = listener if spans is None else spans.watch(listener)
+        self._spans = spans
         self._on_token_refused = on_token_refused
         self._lanes: dict[str, deque[Job]] = {}
         self._keys: dict[str, _KeyLane] = {}
@@ -154,6 +172,8 @@ class Dispatcher:
 
     def put(self, job: Job) -> None:
         """The job is in its lanes and starts when it is first in all of them."""
+        if self._spans is not None:
+            self._spans.begin(job)
         if self._closed:
             self._listener.on_failed(job, Evidence.NOT_SENT, "NOT_SENT: the client is stopping")
             return
@@ -176,6 +196,8 @@ class Dispatcher:
         for job in waiting.values():
             self._listener.on_failed(job, Evidence.NOT_SENT, "NOT_SENT: the client is stopping")
         self._lanes.clear()
+        if self._spans is not None:
+            self._spans.close()
 
     # --- lanes
 

@@ -101,6 +101,7 @@ class ExecutionService:
         sink: ExecutionSink,
         account_id: AccountId,
         on_token_refused: Callable[[], None] = lambda: None,
+        spans: CommandSpans | None = None,
     ) -> None:
         """`ports` by the names of the manifest; `resolve` hands a stream reply to the port that waits for it.
 
@@ -173,6 +174,7 @@ class ExecutionService:
             log=log,
             listener=self,
             on_token_refused=on_token_refused,
+            spans=spans,
         )
 
     # --- life
@@ -213,6 +215,11 @@ class ExecutionService:
     def ready(self) -> bool:
         """True while the private state is known, so that submits are allowed."""
         return self._recovery.ready and not self._stopped
+
+    @property
+    def unresolved(self) -> int:
+        """Orders whose submit has no proven outcome."""
+        return self._tracker.unresolved()
 
     def _adopt_journal(self) -> None:
         """Orders of an earlier run without a proven end are tracked again, and asked about."""

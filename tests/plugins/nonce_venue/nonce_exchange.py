@@ -42,6 +42,8 @@ class NonceExchange(MemoryExchange):
         self.txs, self.pending, self.orders, self.fills = [], [], {}, []
         self.no_margin, self.drop = set(), set()
         self.mute = False
+        self.shift = 0
+        """Lots that the position has beyond its fills."""
         self.automatic = True
 
     # --- what the test does
@@ -142,6 +144,7 @@ class NonceExchange(MemoryExchange):
 
     def _positions(self):
         size = sum(int(f["size"].replace(".", "")) * (1 if f["side"] == "BUY" else -1) for f in self.fills)
+        size += self.shift
         row = {
             "market": "BTC-USD-PERP",
             "size": f"{size / 1000:.3f}",

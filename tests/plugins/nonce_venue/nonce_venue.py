@@ -8,6 +8,7 @@ import json
 
 from nautilus_trader.model import LiquiditySide, Money, OrderSide, OrderStatus, Price, Quantity
 
+from venuekit.errors import BadValue, SendFailed
 from venuekit.interfaces.orders import (
     Cancel,
     CancelAll,
@@ -30,7 +31,7 @@ from venuekit.interfaces.records import (
     Source,
     WireIds,
 )
-from venuekit.interfaces.request import Handshake, HttpRequest, StreamRequest
+from venuekit.interfaces.request import Evidence, Handshake, HttpRequest, StreamRequest
 from venuekit.interfaces.signer import SecretKind, SecretRef, SignRequest
 from venuekit.interfaces.stream import Ignored, Page, Quarantined, StreamReply, Topic, TopicAck, Unsupported
 from venuekit.interfaces.venue import AccountParts, Parts
@@ -216,10 +217,14 @@ class NonceReads:
     async def _get(self, path, **query):
         request = HttpRequest("read", "GET", path, tuple((k, v) for k, v in query.items() if v is not None))
         reply = await self.ctx.ports["api"].send(request)
+        if reply.status not in (200, 404):
+            raise SendFailed(f"{path}: {reply.status}", evidence=Evidence.REPLIED)
         return json.loads(reply.body) if reply.status == 200 else None
 
     async def page(self, query, window, cursor):
         found = await self._get("/" + query.value, since=str(window.start_ns or 0), cursor=cursor)
+        if found is None:
+            raise BadValue(f"the API has no page {query.value} now")
         return Page([self._row(query, row) for row in found["rows"]], found.get("next"))
 
     def _row(self, query, row):
