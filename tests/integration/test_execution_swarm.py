@@ -1,6 +1,6 @@
 """Random orders, changes and cancels under random faults, from a seed: afterwards both sides agree exactly.
 
-The exchange refuses two orders under one client id by itself; the engine double refuses impossible transitions, a
+The exchange refuses two orders under one client id by itself; the engine double refuses impossible steps, a
 fill told twice and invented ends. What is left to check is that nothing is lost.
 """
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from venuekit.interfaces.records import FillRecord, PositionRecord
 
 
+_MS = 1_000_000
+
+
 @frozen
 class Difference:
     """A position that the fills delivered here do not explain."""
@@ -33,6 +36,8 @@ class PositionBook:
 
     _raw: dict[InstrumentId, int] = field(factory=dict)
     _doubtful: dict[InstrumentId, int] = field(factory=dict)
+    _base_ns: dict[InstrumentId, int] = field(factory=dict)
+    """Venue time of the baseline: a fill up to then is part of it, however late it is delivered."""
     applied: int = 0
     """Fills counted so far; a snapshot read while this moved says nothing exact."""
     started: bool = False
@@ -41,13 +46,17 @@ class PositionBook:
     def apply_fill(self, fill: FillRecord, side: OrderSide) -> None:
         """The delivered fill moves its position."""
         self.applied += 1
-        signed = fill.quantity.raw if side == OrderSide.BUY else -fill.quantity.raw
-        if self.started:
-            self._raw[fill.instrument_id] = self._raw.get(fill.instrument_id, 0) + signed
+        if fill.ts_event > self._base_ns.get(fill.instrument_id, -1):
+            self._move(fill, 1 if side == OrderSide.BUY else -1)
 
     def apply_void(self, fill: FillRecord, side: OrderSide) -> None:
         """The fill was taken back."""
-        self.apply_fill(fill, OrderSide.SELL if side == OrderSide.BUY else OrderSide.BUY)
+        self.applied += 1
+        self._move(fill, -1 if side == OrderSide.BUY else 1)
+
+    def _move(self, fill: FillRecord, sign: int) -> None:
+        if self.started:
+            self._raw[fill.instrument_id] = self._raw.get(fill.instrument_id, 0) + sign * fill.quantity.raw
 
     def apply_snapshot(self, positions: Iterable[PositionRecord]) -> list[Difference]:
         """Compare with the venue's whole list (what is missing is flat); the first time it is the baseline.
@@ -55,6 +64,10 @@ class PositionBook:
         A difference is returned when the venue says the same thing twice in a row: fills may still be under
         way the first time. It is the new baseline then.
         """
+        positions = list(positions)
+        if not self.started:
+            # Positions may be dated in milliseconds and fills finer: the whole millisecond belongs to it.
+            self._base_ns = {one.instrument_id: one.ts_event // _MS * _MS + _MS - 1 for one in positions}
         venue = {record.instrument_id: int(Decimal(record.signed_qty) * RAW_SCALE) for record in positions}
         differences = []
         was_started, self.started = self.started, True
@@ -95,3 +108,11 @@ def missing_orders(
         and not order.looking
         and asked.wall_ns - max(order.sent_wall_ns, order.ts_accepted) >= settle_ns
     ]
+
+
+def fills_under_way(tracker: OrderTracker) -> bool:
+    """True while an order is known to have fills that were not delivered yet, so that positions must differ."""
+    return any(
+        order.hidden_until_ns is None and (order.waiting or order.claimed_raw > order.filled_raw)
+        for order in tracker
+    )

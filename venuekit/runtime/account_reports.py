@@ -9,7 +9,7 @@ from attrs import frozen
 from nautilus_trader.model import OrderStatus
 
 from venuekit.core.order_state import ENDED, Alarm
-from venuekit.core.reconcile import missing_orders
+from venuekit.core.reconcile import fills_under_way, missing_orders
 from venuekit.interfaces.reconciliation import Found, Query
 from venuekit.interfaces.records import (
     BalanceRecord,
@@ -121,7 +121,7 @@ class AccountReports:
         """
         applied = self._positions.applied
         rows = await self.positions()
-        if applied != self._positions.applied:
+        if applied != self._positions.applied or fills_under_way(self._tracker):
             return False
         for difference in self._positions.apply_snapshot(rows):
             text = (

@@ -25,7 +25,7 @@ from venuekit.runtime.account_reads import AccountReads
 from venuekit.runtime.account_reports import AccountReports, MassStatusParts
 from venuekit.runtime.adoption import facts_of, tracked_of_engine, tracked_of_intent
 from venuekit.runtime.delivery import Delivery, Roads
-from venuekit.runtime.dispatcher import CommandKind, Dispatcher, Job, PermitSource
+from venuekit.runtime.dispatcher import CommandKind, CommandSpans, Dispatcher, Job, PermitSource
 from venuekit.runtime.journal import Intent, plain_ids
 from venuekit.runtime.recovery import Recovery
 from venuekit.runtime.session import SessionState

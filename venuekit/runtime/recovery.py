@@ -21,6 +21,7 @@ _SILENCE_NS = 120_000 * _MS
 """A stream may have been mute for this long before it was found to be down; that time is read again."""
 _FIRST_PAUSE_NS = 500 * _MS
 _LONGEST_PAUSE_NS = 30_000 * _MS
+_LONGEST_DOUBT_NS = 120_000 * _MS
 
 
 class Recovery:
@@ -49,6 +50,7 @@ class Recovery:
         self._known = False
         self._wanted = False
         self._running = False
+        self._doubts = 0
         self._confirmed_ns = 0
         self._down_ns: int | None = None
 
@@ -142,8 +144,10 @@ class Recovery:
         if self._live and self._down_ns == down:
             self._confirmed_ns, self._down_ns, self._known = started, None, True
             self._counters.inc("recovery.done")
+        self._doubts = 0 if explained else self._doubts + 1
         if not explained:
             # Fills may still be under way; read again once history must have them.
-            await self._clock.sleep_until(self._clock.mono_ns() + self._settle_ns)
+            pause = min(self._settle_ns << min(self._doubts - 1, 6), _LONGEST_DOUBT_NS)
+            await self._clock.sleep_until(self._clock.mono_ns() + pause)
             self._wanted = True
         return True
