@@ -31,7 +31,7 @@ from nautilus_trader.model import (
 from relay import StreamRelay, stream_relay
 from venuekit_paradex.sim import SIMULATOR
 
-from venuekit.cli.audit import Account, Execution, OrderView, compare, read_ledger
+from venuekit.cli.audit import OPEN, Account, Execution, OrderView, compare, read_ledger
 from venuekit.host.config import parse_config
 from venuekit.host.open import OpenedVenue
 from venuekit.interfaces.stream import DataKind, Want
@@ -378,7 +378,7 @@ class Rig:
         orders = [
             row
             for row in orders
-            if row["client_id"] in known or row["status"] != "CLOSED" or Decimal(row["filled"])
+            if row["client_id"] in known or row["status"] in OPEN or Decimal(row["filled"])
         ]
         return read_ledger({**rows, "orders": orders, "fills": fills}, self.x.account)
 
