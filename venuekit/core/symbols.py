@@ -30,7 +30,7 @@ class Increment:
 
 
 def parse_increment(text: str) -> Increment:
-    """`0.010` is step 0.01 with 2 decimals; raise `BadValue` for what is no positive number of 16 decimals."""
+    """`0.010` is step 0.01 with 2 decimals; raise `BadValue` for no positive number of 16 decimals."""
     try:
         value = Decimal(text)
     except InvalidOperation:
