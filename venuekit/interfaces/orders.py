@@ -123,7 +123,7 @@ class RefusedOutcome:
     gone: bool = False
     """A cancel or modify whose order the venue does not have open: look it up, do not conclude."""
     rejects_token: bool = False
-    """The token was refused and nothing else was looked at: the command may be sent once more with another."""
+    """The token was refused and nothing else was looked at: the command may go out with a new one."""
     nonce_stale: bool = False
     """The nonce was refused and nothing else was looked at: ask for the next one and stamp once more."""
 
