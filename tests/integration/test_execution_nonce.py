@@ -463,3 +463,16 @@ def test_a_start_that_cannot_read_the_account_fails_whole() -> None:
         assert exchange.links == [], "nothing is left running"
 
     asyncio.run(body())
+
+
+def test_a_command_the_venue_drafts_nothing_for_ends() -> None:
+    async def body(rig: Rig) -> None:
+        rig.parts.account.orders.draft = lambda command: []
+        await rig.submit("O-1")
+        assert rig.events("O-1") == ["submitted", "rejected"]
+        rig.parts.account.orders.draft = lambda command: 1 / 0
+        await rig.submit("O-2")
+        assert rig.events("O-2") == ["submitted", "rejected"]
+        assert rig.exchange.commands() == []
+
+    run(body)

@@ -88,6 +88,7 @@ class OrderTracker:
     _closed: deque[Tracked] = field(factory=deque)
     _by_height: dict[str, Tracked] = field(factory=dict)
     _modifies: int = 0
+    _notes: list[Action] = field(factory=list)
     _agenda: Agenda = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -371,6 +372,11 @@ class OrderTracker:
         if isinstance(answer, NotFound):
             return self._not_found(order, answer, asked, now)
         order.denied_existence = 0
+        owner = self.resolve(answer.record.ids)
+        if owner is not None and owner is not order and not order.ours:
+            # The nameless one is an order of ours: the answer named it.
+            self._take_in(owner, order)
+            order = owner
         self._bind(order, answer.record.ids)
         actions = self._take(order, answer.record, now)
         for fill in answer.fills:
@@ -517,6 +523,8 @@ class OrderTracker:
     def _take_in(self, order: Tracked, stranger: Tracked) -> None:
         if stranger.told is not OrderStatus.INITIALIZED or stranger.ours:
             self.counters.inc("orders.two_names")
+            text = f"orders {order.key} and {stranger.key} are one at the venue and were told as two"
+            self._notes.append(Alarm("order_told_twice", text))
             return
         order.waiting.update(stranger.waiting)
         order.claimed_raw = max(order.claimed_raw, stranger.claimed_raw)
@@ -624,7 +632,7 @@ class OrderTracker:
 
     def _advance(self, order: Tracked, now: Moment) -> list[Action]:
         """Tell what is new, and plan what to ask."""
-        actions: list[Action] = []
+        actions, self._notes = self._notes, []
         if order.retry_ns is not None and order.retry_ns <= now.mono_ns:
             order.retry_ns = None
         if order.hidden_until_ns is not None and now.mono_ns >= order.hidden_until_ns:

@@ -111,7 +111,7 @@ def missing_orders(
 
 
 def fills_under_way(tracker: OrderTracker) -> bool:
-    """True while an order is known to have fills that were not delivered yet, so that positions must differ."""
+    """True while an order is known to have fills that were not delivered yet: positions must differ."""
     return any(
         order.hidden_until_ns is None and (order.waiting or order.claimed_raw > order.filled_raw)
         for order in tracker

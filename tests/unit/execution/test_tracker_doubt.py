@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine_double import limit
 from nautilus_trader.model import OrderStatus, Price, Quantity
 from tracker_bench import T0, Bench, S
 
@@ -10,6 +11,8 @@ from venuekit.interfaces.reconciliation import Found, NotFound
 from venuekit.interfaces.records import FillKind, ModifyResult, Source, WireIds
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.time import AfterHeight, AtWall, Tick
+from venuekit.runtime.adoption import facts_of, tracked_of_intent
+from venuekit.runtime.journal import Intent, MemoryJournal
 
 OPEN, CANCELED, FILLED = OrderStatus.ACCEPTED, OrderStatus.CANCELED, OrderStatus.FILLED
 
@@ -392,3 +395,64 @@ def test_an_order_seen_only_when_it_had_ended_unfilled_is_nobodys_news() -> None
     bench.see(CANCELED, name=None, vid="X1", filled="0")
     assert bench.engine.log == []
     assert bench.counters.get("orders.unseen_ended") == 1
+
+
+def test_the_look_up_of_a_nameless_fill_can_name_an_order_of_ours() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "1.000", name=None, vid="V1", at=1)
+    bench.wait(0.2)
+    bench.clock.advance(S)
+    bench.do(bench.tracker.apply_time(bench.now))
+    stranger = next(asked for asked in bench.look_ups if asked.ids.venue_order_id == "V1")
+    record = bench.record(FILLED, filled="1.000", vid="V1", source=Source.LOOKUP)
+    bench.do(bench.tracker.apply_look_up(stranger.key, Found(record), bench.now))
+    assert bench.events() == ["submitted", "accepted", "filled 1.000@100.0 t1"]
+    assert bench.engine.external == {}
+
+
+def test_one_order_told_under_two_names_is_an_alarm() -> None:
+    bench = Bench()
+    bench.order()
+    side = bench.fill_record("f", "1").side
+    bench.see(OPEN, name=None, vid="V1", filled="0", quantity="1.000", price="100.0", side=side, at=0)
+    bench.see(OPEN, vid="V1", filled="0", at=1)
+    assert [kind for kind, _ in bench.engine.alarms] == ["order_told_twice"]
+
+
+def test_an_order_of_an_earlier_run_is_left_to_the_mass_status() -> None:
+    bench = Bench()
+    order = bench.order()
+    journal = MemoryJournal()
+    journal.intent([Intent("submit", "place", facts_of(order), {"client_order_id": "O-1"}, T0)])
+    fresh = Bench()
+    tracked = tracked_of_intent(journal.open_intents()[0])
+    tracked.hidden_until_ns = 60 * S
+    fresh.tracker.adopt(tracked, fresh.now)
+    fresh.see(OPEN, filled="0", at=1)
+    fresh.fill("t1", "0.400", at=2)
+    assert fresh.engine.log == []
+    record = fresh.record(OrderStatus.PARTIALLY_FILLED, filled="0.400", at=2, quantity="1.000", price="100.0")
+    told = fresh.tracker.baseline(record, [fresh.fill_record("t1", "0.400", at=2)], fresh.now)
+    assert told is tracked
+    assert str(fresh.tracker.state_of("O-1").filled) == "0.400"
+    fresh.fill("t1", "0.400", at=2)
+    fresh.wait(120)
+    assert fresh.engine.log == [], "the mass status told of it"
+
+
+def test_without_a_mass_status_it_is_told_late() -> None:
+    fresh = Bench()
+    source = Bench().order()
+    journal = MemoryJournal()
+    journal.intent([Intent("submit", "place", facts_of(source), {"client_order_id": "O-1"}, T0)])
+    tracked = tracked_of_intent(journal.open_intents()[0])
+    tracked.hidden_until_ns = 60 * S
+    fresh.tracker.adopt(tracked, fresh.now)
+    fresh.engine.orders["O-1"] = limit("O-1", fresh.iid)
+    fresh.engine._values["O-1"] = (source.quantity, source.price)
+    fresh.see(OPEN, filled="0", at=1)
+    fresh.wait(59)
+    assert fresh.engine.log == []
+    fresh.wait(2)
+    assert fresh.events() == ["accepted"]
