@@ -1,52 +1,130 @@
-"""The httpx port against a real socket: status, evidence, bounds."""
+"""Both HTTP drivers against real sockets: what goes out, what comes back, evidence, bounds, secrets."""
+
+from __future__ import annotations
 
 import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
+from self_signed import server_tls
 
 from venuekit.errors import SendFailed
 from venuekit.interfaces.request import Evidence, HttpRequest
 from venuekit.runtime.clock import RealClock
-from venuekit.transport import http as http_module
-from venuekit.transport.http import httpx_port
+from venuekit.transport import aiohttp_http, http, rules
 
+DRIVERS: dict[str, tuple[ModuleType, Callable[..., Any]]] = {
+    "httpx": (http, http.httpx_port),
+    "aiohttp": (aiohttp_http, aiohttp_http.aiohttp_port),
+}
 REQUEST = HttpRequest(
     "op", "POST", "/v1/things", query=(("a", "1"),), headers={"x-one": "1"}, body=b'{"b":2}'
 )
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def with_server(handle, use, timeout_ms=2_000):
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+@pytest.fixture(params=DRIVERS)
+def driver(request) -> str:
+    return request.param
+
+
+class Address:
+    """In place of a client: where the server listens."""
+
+    def __init__(self, address: str, **_: Any) -> None:
+        self.address = address
+
+    async def close(self) -> None:
+        pass
+
+
+async def with_server(
+    driver: str,
+    handle: Handler,
+    use: Callable[[Any], Awaitable[Any]],
+    *,
+    timeout_ms: int = 2_000,
+    tls: Any = None,
+    host: str = "127.0.0.1",
+    path: str = "",
+    **options: str,
+) -> Any:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        try:
+            await handle(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(quiet, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    client = httpx_port(
-        f"http://127.0.0.1:{port}", clock=RealClock(), timeouts_ms={"op": timeout_ms}, options={}
+    make = Address if driver == "none" else DRIVERS[driver][1]
+    client = make(
+        f"{'https' if tls else 'http'}://{host}:{port}{path}",
+        clock=RealClock(),
+        timeouts_ms={"op": timeout_ms},
+        options=options,
     )
     try:
         return await use(client)
     finally:
         await client.close()
         server.close()
+        for writer in writers:
+            writer.transport.abort()
 
 
-async def read_request(reader):
+async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    return head, await reader.readexactly(length)
+    _, found, rest = head.lower().partition(b"content-length: ")
+    return head, await reader.readexactly(int(rest.split(b"\r\n")[0])) if found else b""
 
 
-def answer(raw, seen=None):
-    async def handle(reader, writer):
-        request = await read_request(reader)
-        if seen is not None:
-            seen.append(request)
-        writer.write(raw)
-        await writer.drain()
-        writer.close()
+def answer(raw: bytes, seen: list[Any] | None = None, *, times: int = 1) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(times):
+            request = await read_request(reader)
+            if seen is not None:
+                seen.append(request)
+            writer.write(raw)
+            await writer.drain()
 
     return handle
 
 
-def test_what_goes_out_and_what_comes_back():
+def exchange(driver: str, raw: bytes, request: HttpRequest = REQUEST, **options: Any) -> tuple[Any, Any]:
+    """The reply and what the server saw."""
+    seen: list[Any] = []
+    reply = asyncio.run(
+        with_server(driver, answer(raw, seen), lambda client: client.send(request), **options)
+    )
+    return reply, seen[0]
+
+
+def failure(
+    driver: str, handle: Handler, request: HttpRequest = REQUEST, *, timeout_ms: int = 2_000, **more: Any
+) -> SendFailed:
+    async def main() -> SendFailed:
+        with pytest.raises(SendFailed) as caught:
+            await with_server(
+                driver, handle, lambda client: client.send(request), timeout_ms=timeout_ms, **more
+            )
+        return caught.value
+
+    return asyncio.run(main())
+
+
+def test_what_goes_out_and_what_comes_back(driver):
     async def run():
         seen, handed = [], []
         raw = b"HTTP/1.1 429 Slow\r\nRetry-After: 3\r\nContent-Length: 2\r\n\r\n{}"
@@ -54,10 +132,10 @@ def test_what_goes_out_and_what_comes_back():
         async def use(client):
             return await client.send(REQUEST, on_sent=lambda: handed.append(1))
 
-        reply = await with_server(answer(raw, seen), use)
+        reply = await with_server(driver, answer(raw, seen), use)
         head, body = seen[0]
         assert head.startswith(b"POST /v1/things?a=1 HTTP/1.1")
-        assert b"x-one: 1" in head
+        assert b"x-one: 1" in head.lower()
         assert b"content-type: application/json" in head.lower()
         assert body == b'{"b":2}'
         assert (reply.status, reply.body, reply.headers["retry-after"]) == (429, b"{}", "3")
@@ -66,27 +144,118 @@ def test_what_goes_out_and_what_comes_back():
     asyncio.run(run())
 
 
-def test_redirects_are_not_followed():
-    async def run():
-        raw = b"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
-        reply = await with_server(answer(raw), lambda client: client.send(REQUEST))
-        assert reply.status == 307
+def test_query_values_arrive_as_they_were_given(driver):
+    query = (("a", "x y&z=+/%25"), ("a", "\u20ac"), ("empty", ""))
+    request = HttpRequest("op", "GET", "/v1/x", query=query)
+    _, (head, _) = exchange(driver, OK, request, path="/base")
+    target = head.split(b" ")[1].decode()
+    path, _, sent = target.partition("?")
+    assert path == "/base/v1/x"
+    assert tuple(parse_qsl(sent, keep_blank_values=True)) == query
 
-    asyncio.run(run())
+
+def test_an_escape_in_the_path_stays(driver):
+    _, (head, _) = exchange(driver, OK, HttpRequest("op", "GET", "/v1/a%2Fb"))
+    assert head.split(b" ")[1] == b"/v1/a%2Fb"
 
 
-def failure(handle, timeout_ms=2_000):
-    async def run():
+def test_a_content_type_of_the_request_replaces_ours(driver):
+    request = HttpRequest("op", "POST", "/x", headers={"Content-Type": "text/plain"}, body=b"x")
+    _, (head, _) = exchange(driver, OK, request)
+    types = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-type")]
+    assert types == [b"content-type: text/plain"]
+
+
+def test_a_post_without_a_body_says_so(driver):
+    _, (head, _) = exchange(driver, OK, HttpRequest("op", "POST", "/x"))
+    assert b"content-length: 0\r\n" in head.lower()
+
+
+def test_a_header_that_comes_twice_is_one_list(driver):
+    raw = b"HTTP/1.1 200 OK\r\nX-One: a\r\nx-one: b\r\nContent-Length: 0\r\n\r\n"
+    assert exchange(driver, raw)[0].headers["x-one"] == "a, b"
+
+
+def test_a_compressed_reply_is_read(driver):
+    packed = gzip.compress(b"x" * 10_000)
+    raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    assert exchange(driver, raw + packed)[0].body == b"x" * 10_000
+
+
+def test_redirects_are_not_followed(driver):
+    raw = b"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+    assert exchange(driver, raw)[0].status == 307
+
+
+def test_proxies_of_the_environment_are_not_read(driver, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:1")
+    assert exchange(driver, OK)[0].status == 200
+
+
+def test_a_proxy_of_the_options_is_used(driver):
+    """The proxy sees the whole address (RFC 9112, 3.2.2)."""
+
+    async def main() -> bytes:
+        seen: list[Any] = []
+
+        async def use(proxy):
+            make = DRIVERS[driver][1]
+            options = {"proxy": proxy.address}
+            client = make("http://venue.invalid", clock=RealClock(), timeouts_ms={}, options=options)
+            await client.send(REQUEST)
+            await client.close()
+
+        await with_server("none", answer(OK, seen), use)
+        return seen[0][0]
+
+    assert asyncio.run(main()).startswith(b"POST http://venue.invalid/v1/things?a=1 HTTP/1.1")
+
+
+def test_one_connection_serves_many_requests(driver):
+    connections: list[int] = []
+    serve = answer(OK, times=3)
+
+    async def handle(reader, writer):
+        connections.append(1)
+        await serve(reader, writer)
+
+    async def use(client):
+        for _ in range(3):
+            assert (await client.send(REQUEST)).status == 200
+
+    asyncio.run(with_server(driver, handle, use))
+    assert connections == [1]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+def test_a_kept_connection_that_breaks_is_no_reason_to_send_again(driver, method):
+    """The second request is read whole, then the connection dies: a repetition would be a second command."""
+    seen: list[bytes] = []
+
+    async def handle(reader, writer):
+        for n in range(2):
+            head, _ = await read_request(reader)
+            seen.append(head.split(b" ")[1])
+            if n == 0:
+                writer.write(OK)
+                await writer.drain()
+
+    async def use(client):
+        assert (await client.send(HttpRequest("op", method, "/first"))).status == 200
         with pytest.raises(SendFailed) as caught:
-            await with_server(handle, lambda client: client.send(REQUEST), timeout_ms)
-        return caught.value
+            await client.send(HttpRequest("op", method, "/second"))
+        return caught.value.evidence
 
-    return asyncio.run(run())
+    evidence = asyncio.run(with_server(driver, handle, use))
+    assert seen == [b"/first", b"/second"]
+    assert evidence is Evidence.MAYBE_SENT
 
 
-def test_refused_connection_is_not_sent():
+def test_a_refused_connection_is_not_sent(driver):
     async def run():
-        client = httpx_port("http://127.0.0.1:1", clock=RealClock(), timeouts_ms={}, options={})
+        client = DRIVERS[driver][1]("http://127.0.0.1:1", clock=RealClock(), timeouts_ms={}, options={})
         with pytest.raises(SendFailed) as caught:
             await client.send(REQUEST)
         await client.close()
@@ -95,47 +264,161 @@ def test_refused_connection_is_not_sent():
     asyncio.run(run())
 
 
-def test_silence_after_the_request_is_maybe_sent():
+def test_waiting_for_a_free_connection_is_not_sent(driver):
+    arrived: list[int] = []
+    full = asyncio.Event()
+
+    async def mute(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.append(1)
+        if len(arrived) == 1:
+            full.set()
+        await reader.read()
+
+    async def use(client):
+        first = asyncio.create_task(client.send(HttpRequest("slow", "GET", "/a")))
+        await asyncio.wait_for(full.wait(), 5)
+        with pytest.raises(SendFailed) as caught:
+            await client.send(HttpRequest("op", "GET", "/b"))
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        return caught.value
+
+    error = asyncio.run(with_server(driver, mute, use, timeout_ms=150, connections="1"))
+    assert error.evidence is Evidence.NOT_SENT
+    assert "timed out" in error.message
+    assert arrived == [1]
+
+
+def test_silence_after_the_request_is_maybe_sent(driver):
     async def handle(reader, writer):
         await reader.read()  # until the client gives up
 
-    error = failure(handle, timeout_ms=150)
+    error = failure(driver, handle, timeout_ms=150)
     assert error.evidence is Evidence.MAYBE_SENT
     assert "timed out" in error.message
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", b"\x00\xff garbage\r\n\r\n"]
+    "raw",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"\x00\xff garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+    ],
 )
-def test_cut_or_senseless_replies_are_maybe_sent(raw):
-    assert failure(answer(raw)).evidence is Evidence.MAYBE_SENT
+def test_cut_or_senseless_replies_are_maybe_sent(driver, raw):
+    assert failure(driver, answer(raw)).evidence is Evidence.MAYBE_SENT
 
 
-def test_an_endless_body_is_cut_off(monkeypatch):
-    monkeypatch.setattr(http_module, "MAX_BODY_BYTES", 100_000)
+def test_an_endless_body_is_cut_off(driver, monkeypatch):
+    monkeypatch.setattr(DRIVERS[driver][0], "MAX_BODY_BYTES", 100_000)
 
     async def handle(reader, writer):
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        try:
-            while True:
-                writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
-                await writer.drain()
-        except ConnectionError:
-            pass
+        while True:
+            writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+            await writer.drain()
 
-    assert failure(handle).evidence is Evidence.MAYBE_SENT
+    error = failure(driver, handle)
+    assert error.evidence is Evidence.MAYBE_SENT
+    assert "timed out" not in error.message
 
 
-def test_no_secret_in_the_error_text():
-    async def run():
-        request = HttpRequest(
-            "op", "GET", "/x", headers={"authorization": "planted"}, query=(("k", "planted"),)
-        )
-        client = httpx_port("http://127.0.0.1:1", clock=RealClock(), timeouts_ms={}, options={})
-        with pytest.raises(SendFailed) as caught:
-            await client.send(request)
+def test_a_small_reply_that_unpacks_to_a_huge_one_is_cut_off(driver, monkeypatch):
+    monkeypatch.setattr(DRIVERS[driver][0], "MAX_BODY_BYTES", 100_000)
+    packed = gzip.compress(b"x" * 5_000_000)
+    raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    assert failure(driver, answer(raw + packed)).evidence is Evidence.MAYBE_SENT
+
+
+@pytest.mark.parametrize("raw", [None, b"", b"\x00planted garbage\r\n\r\n"])
+def test_no_secret_in_the_error_text(driver, raw):
+    request = HttpRequest("op", "GET", "/x", headers={"authorization": "planted"}, query=(("k", "planted"),))
+    if raw is None:
+
+        async def run():
+            client = DRIVERS[driver][1]("http://127.0.0.1:1", clock=RealClock(), timeouts_ms={}, options={})
+            with pytest.raises(SendFailed) as caught:
+                await client.send(request)
+            await client.close()
+            return caught.value
+
+        error = asyncio.run(run())
+    else:
+        error = failure(driver, answer(raw), request)
+    assert "planted" not in f"{error} {error.hint}"
+
+
+def test_a_header_that_would_break_the_request_in_two_leaves_nothing(driver):
+    """Nothing of it may reach the venue; the evidence may be careful."""
+    seen: list[bytes] = []
+
+    async def handle(reader, writer):
+        seen.append(await reader.read())
+
+    request = HttpRequest("op", "GET", "/x", headers={"x-one": "a\r\nGET /y HTTP/1.1"})
+    error = failure(driver, handle, request)
+    assert "GET /y" not in str(error)
+    assert b"".join(seen) == b""
+
+
+def test_close_ends_what_is_open_and_the_port(driver):
+    arrived: list[int] = []
+    full = asyncio.Event()
+
+    async def mute(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.append(1)
+        if len(arrived) == 2:
+            full.set()
+        await reader.read()
+
+    async def use(client):
+        sends = [asyncio.create_task(client.send(HttpRequest("op", "GET", "/x"))) for _ in range(3)]
+        await asyncio.wait_for(full.wait(), 5)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         await client.close()
-        assert "planted" not in str(caught.value)
+        took = loop.time() - started
+        ends = await asyncio.wait_for(asyncio.gather(*sends, return_exceptions=True), 2)
+        with pytest.raises(SendFailed) as caught:
+            await client.send(REQUEST)
+        await client.close()
+        return took, ends, caught.value.evidence
 
-    asyncio.run(run())
+    took, ends, late = asyncio.run(with_server(driver, mute, use, timeout_ms=30_000, connections="2"))
+    assert took < 1.5
+    assert [type(end) for end in ends] == [SendFailed] * 3
+    evidences = sorted(end.evidence.value for end in ends)
+    assert evidences == ["maybe_sent", "maybe_sent", "not_sent"]
+    assert late is Evidence.NOT_SENT
+    assert len(arrived) == 2
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "passes"),
+    [(False, "localhost", False), (True, "127.0.0.1", False), (True, "localhost", True)],
+    ids=["unknown issuer", "other name", "trusted"],
+)
+def test_tls_is_verified(driver, tmp_path, monkeypatch, trusted, host, passes):
+    tls, path = server_tls(tmp_path)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    rules.verified_tls.cache_clear()
+    seen: list[Any] = []
+    try:
+        if passes:
+            reply = asyncio.run(
+                with_server(driver, answer(OK, seen), lambda client: client.send(REQUEST), tls=tls, host=host)
+            )
+            assert reply.status == 200
+        else:
+            error = failure(driver, answer(OK, seen), tls=tls, host=host)
+            assert error.evidence is Evidence.NOT_SENT
+            assert seen == []
+    finally:
+        rules.verified_tls.cache_clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 
@@ -11,9 +10,8 @@ import httpx
 from venuekit.errors import SendFailed
 from venuekit.interfaces.request import Evidence, HttpRequest, Reply, Request, nothing_sent
 from venuekit.interfaces.time import Clock
-
-MAX_BODY_BYTES = 64 * 2**20
-"""A reply larger than this is cut off and counts as a failed transport."""
+from venuekit.transport.deadlines import Deadlines
+from venuekit.transport.rules import MAX_BODY_BYTES
 
 
 class HttpxPort:
@@ -29,6 +27,7 @@ class HttpxPort:
     ) -> None:
         self._clock = clock
         self._timeouts_ms = timeouts_ms
+        self._deadlines = Deadlines()
         # Without an https address no certificate store is loaded (20 ms); TLS would then fail, never pass.
         tls = (
             ssl.create_default_context()
@@ -59,10 +58,10 @@ class HttpxPort:
             return Evidence.MAYBE_SENT if wrote else Evidence.NOT_SENT
 
         try:
-            async with asyncio.timeout(self._timeouts_ms.get(request.op, 10_000) / 1e3):
+            async with self._deadlines.within(self._timeouts_ms.get(request.op, 10_000)):
                 reply = await self._exchange(request, trace)
         except TimeoutError as error:
-            raise SendFailed(f"{request.op} timed out", evidence=evidence()) from error
+            raise SendFailed(f"{request.op} {self._deadlines.why()}", evidence=evidence()) from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ssl.SSLError) as error:
             # The text of a transport error can repeat a URL or header, so only its type is passed on.
             raise SendFailed(f"{request.op} failed: {type(error).__name__}", evidence=evidence()) from error
@@ -71,8 +70,8 @@ class HttpxPort:
 
     async def _exchange(self, request: HttpRequest, trace: Callable[[str, object], object]) -> Reply:
         headers = dict(request.headers)
-        if request.body:
-            headers.setdefault("content-type", "application/json")
+        if request.body and not any(name.lower() == "content-type" for name in headers):
+            headers["content-type"] = "application/json"
         async with self._client.stream(
             request.method,
             request.path.lstrip("/"),
@@ -94,7 +93,8 @@ class HttpxPort:
             )
 
     async def close(self) -> None:
-        """Every pooled connection is closed."""
+        """Open requests have failed and every pooled connection is closed."""
+        await self._deadlines.end()
         await self._client.aclose()
 
 

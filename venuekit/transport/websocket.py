@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Mapping
-from functools import cache
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, ProtocolError
@@ -21,30 +19,22 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import WebSocketURI, parse_uri
 
-from venuekit.errors import ConfigError, RateLimited, Refused, SendFailed
-from venuekit.interfaces.request import Evidence, Frame, Handshake, Receiver
+from venuekit.errors import ConfigError
+from venuekit.interfaces.request import Frame, Handshake, Receiver
 from venuekit.interfaces.time import Cancel, Clock
-
-CLOSE_NS = 1_000_000_000
-"""How long the peer may take to answer our close frame; then the socket is aborted."""
-MAX_UNSENT_BYTES = 4 * 2**20
-"""A peer that reads so slowly that this much is waiting gets no more frames."""
+from venuekit.transport.rules import (
+    CLOSE_NS,
+    MAX_UNSENT_BYTES,
+    handshake_refusal,
+    not_sent,
+    ping_interval_ns,
+    verified_tls,
+)
 
 
 def websockets_transport(*, clock: Clock, options: Mapping[str, str]) -> WebSocketTransport:
     """The transport behind `stream/websockets`; option `ping_ms`: ping after this much silence (0: never)."""
-    try:
-        ping_ms = int(options.get("ping_ms", "20000"))
-    except ValueError as error:
-        raise ConfigError(
-            f"ping_ms is not a whole number: {options['ping_ms']!r}", path="transport.options"
-        ) from error
-    return WebSocketTransport(clock, ping_ns=ping_ms * 1_000_000)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
+    return WebSocketTransport(clock, ping_ns=ping_interval_ns(options))
 
 
 class WebSocketTransport:
@@ -59,39 +49,28 @@ class WebSocketTransport:
         try:
             uri = parse_uri(to.url)
         except InvalidURI as error:
-            raise ConfigError(f"not a WebSocket address: {to.url!r}") from error
+            raise ConfigError(f"not a WebSocket address: {to.url.partition('?')[0]!r}") from error
         link = WebSocketLink(_protocol(uri, to), receiver, self._clock, self._ping_ns)
+        handed_over = False
         try:
             await asyncio.get_running_loop().create_connection(
-                lambda: link.wire, uri.host, uri.port, ssl=_tls() if uri.secure else None
+                lambda: link.wire, uri.host, uri.port, ssl=verified_tls() if uri.secure else None
             )
             link.wire.ask(to.headers)
             await link.wire.opened
+            handed_over = True
         except OSError as error:
-            raise _not_sent(f"cannot connect to {uri.host}:{uri.port}: {error}") from error
+            raise not_sent(f"cannot connect to {uri.host}:{uri.port}: {error}") from error
         except InvalidStatus as error:
-            raise _refusal(error.response) from error
+            wait = error.response.headers.get("Retry-After", "")
+            raise handshake_refusal(error.response.status_code, wait) from error
         except (InvalidHandshake, ProtocolError, EOFError) as error:
-            raise _not_sent(f"no WebSocket at {uri.host}:{uri.port}: {error}") from error
+            raise not_sent(f"no WebSocket at {uri.host}:{uri.port}: {error}") from error
         finally:
-            if not link.wire.is_open:
-                link.wire.abort()
+            # Given up in the very turn that opened it, the stream is open and nobody has it.
+            if not handed_over:
+                link.wire.forget()
         return link
-
-
-def _not_sent(text: str) -> SendFailed:
-    return SendFailed(text, evidence=Evidence.NOT_SENT)
-
-
-def _refusal(response: Response) -> Refused | RateLimited | SendFailed:
-    status = response.status_code
-    if status == 429:
-        after = response.headers.get("Retry-After", "")
-        wait = int(after) * 1_000_000_000 if after.isascii() and after.isdigit() else None
-        return RateLimited("the venue limits new connections (429)", retry_after_ns=wait)
-    if status >= 500:
-        return _not_sent(f"the handshake was answered with {status}")
-    return Refused(f"the venue refused the connection with status {status}", code=str(status))
 
 
 def _protocol(uri: WebSocketURI, to: Handshake) -> ClientProtocol:
@@ -138,6 +117,7 @@ class _Wire(asyncio.Protocol):
         self._ping: Cancel | None = None
         self._last_call: Cancel | None = None
         self._heard = False
+        self._failed = False
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []
         self._parts_text = False
@@ -155,10 +135,16 @@ class _Wire(asyncio.Protocol):
     def send(self, frame: Frame) -> None:
         """One message is in the socket's buffer."""
         transport, protocol = self._transport, self._protocol
-        if transport is None or not self.is_open or protocol.state is not State.OPEN:
-            raise _not_sent("the stream is closed")
+        if (
+            transport is None
+            or not self.is_open
+            or protocol.state is not State.OPEN
+            # Aborted, and the end not told yet: the loop would drop the bytes without a word.
+            or transport.is_closing()
+        ):
+            raise not_sent("the stream is closed")
         if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
-            raise _not_sent("the peer does not read: too many bytes are waiting")
+            raise not_sent("the peer does not read: too many bytes are waiting")
         if isinstance(frame, str):
             protocol.send_text(frame.encode())
         else:
@@ -184,6 +170,11 @@ class _Wire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def forget(self) -> None:
+        """The socket is gone at once and the receiver hears nothing of it."""
+        self.is_open = False
+        self.abort()
+
     # --- called by the loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -202,6 +193,8 @@ class _Wire(asyncio.Protocol):
                     receive(bytes(event.data))
                 else:
                     self._other_frame(event)
+                    if self._failed:
+                        break
             elif isinstance(event, Response):
                 self._answered()
         self._flush()
@@ -259,6 +252,7 @@ class _Wire(asyncio.Protocol):
         except UnicodeDecodeError:
             # RFC 6455 8.1: a text message that is not UTF-8 ends the connection.
             self._protocol.fail(1007, "invalid UTF-8")
+            self._failed = True
             return
         self._receiver.on_frame(decoded)
 
