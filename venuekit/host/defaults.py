@@ -12,10 +12,12 @@ DEFAULTS = {"http": "httpx", "stream": "websockets", "retry": "full-jitter"}
 
 @hookimpl
 def venuekit_transports() -> Sequence[Provided]:
-    """The two drivers that are always installed, and the layers around them."""
+    """The two drivers that are always installed, and the faster ones behind the extra of their name."""
     return (
         Provided(Kind.TRANSPORT, "http/httpx", "venuekit.transport.http:httpx_port"),
+        Provided(Kind.TRANSPORT, "http/aiohttp", "venuekit.transport.aiohttp_http:aiohttp_port"),
         Provided(Kind.TRANSPORT, "stream/websockets", "venuekit.transport.websocket:websockets_transport"),
+        Provided(Kind.TRANSPORT, "stream/picows", "venuekit.transport.picows_stream:picows_transport"),
     )
 
 

@@ -180,7 +180,7 @@ def load_reference(reference: str, distribution: str = "") -> object:
     except ModuleNotFoundError as error:
         raise PluginError(
             f"{reference} needs the module {error.name!r}, which is not installed",
-            hint=_extra_hint(distribution),
+            hint=_extra_hint(distribution, error.name or ""),
         ) from error
     except Exception as error:
         # Foreign code runs at import and may raise anything; who asked gets a typed error, the log the rest.
@@ -320,7 +320,7 @@ def _one_line(error: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
-def _extra_hint(distribution: str) -> str:
+def _extra_hint(distribution: str, module: str) -> str:
     from importlib.metadata import PackageNotFoundError, metadata
 
     try:
@@ -329,6 +329,8 @@ def _extra_hint(distribution: str) -> str:
         extras = []
     if not extras:
         return "install the missing package."
+    if module in extras:
+        return f"install it with the extra of its name: {distribution}[{module}]."
     return f"install it with one of the extras of {distribution}: {_listed(sorted(extras))}."
 
 
