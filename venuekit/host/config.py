@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,8 +19,8 @@ from venuekit.errors import ConfigError, PluginError
 from venuekit.host.defaults import DEFAULTS
 from venuekit.host.plugins import Registry, installed
 from venuekit.host.structure import structure
-from venuekit.interfaces.hooks import Kind
-from venuekit.interfaces.manifest import Manifest
+from venuekit.interfaces.hooks import Kind, Provided
+from venuekit.interfaces.manifest import Bucket, Manifest
 
 ENVIRONMENT_PREFIX = "VENUEKIT__"
 """`VENUEKIT__NODE__LOG_LEVEL=DEBUG` sets `node.log_level`."""
@@ -35,6 +35,9 @@ SLOTS: Mapping[str, tuple[Kind, str | None]] = {
 }
 """What a config can name, and the part of the descriptors' keys that goes without saying."""
 
+OPTION_SLOTS = ("http", "stream", "rpc", "retry")
+"""The slots whose factories take options."""
+
 LogLevel = Literal["OFF", "TRACE", "DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -43,23 +46,63 @@ class NodeSection:
     """The section `[node]`."""
 
     name: str = "venuekit"
+    """Of the node, in its log and in `/health`."""
     trader_id: str = "TRADER-001"
+    """Nautilus's id of the trader: a name, a hyphen, a number."""
     environment: Literal["live", "sandbox"] = "live"
+    """Of Nautilus; only `live` can be run so far. A venue's own environment says whether money is real."""
     log_level: LogLevel = "INFO"
+    """Lines below it are not written."""
+    log_format: Literal["text", "json"] = "text"
+    """`text`: to standard output. `json`: one object a line, to the file `<log_directory>/<name>.jsonl`."""
+    log_directory: str = "logs"
+    """Where the JSON log is, relative to the folder the process was started in."""
+
+
+@frozen(kw_only=True)
+class MetricsSection:
+    """The section `[metrics]`."""
+
+    port: int | None = None
+    """Serve `/metrics` and `/health` on 127.0.0.1 at this port (0: any free one). Extra `metrics`."""
+
+
+@frozen(kw_only=True)
+class TracingSection:
+    """The section `[tracing]`."""
+
+    commands: bool = False
+    """One OpenTelemetry span a command, to the provider that the program has set. Extra `tracing`."""
 
 
 @frozen(kw_only=True)
 class TransportSection:
-    """The section `[venues.<key>.transport]`: names picked from the plugins; None leaves it to the venue."""
+    """The section `[venues.<key>.transport]`: names of plugins; without one the venue chooses."""
 
     http: str | None = None
+    """The driver of HTTP requests."""
     stream: str | None = None
+    """The driver of streams."""
     rpc: str | None = None
+    """The driver of RPCs."""
     retry: str | None = None
+    """When reads and connections are tried again."""
     signer: str | None = None
+    """Who signs, for the venue's scheme."""
     reconciliation: str | None = None
+    """Who reads the account instead of the venue's own reads."""
     options: Mapping[str, str] = field(factory=dict)
-    """Handed to every factory of this venue."""
+    """Options of the chosen drivers and policy, each under `<kind>.<name>`; see the table below."""
+
+
+@frozen(kw_only=True)
+class LimitSection:
+    """One `[venues.<key>.limits.<bucket>]`: figures over those of the manifest."""
+
+    rate: int | None = None
+    """Units a window."""
+    burst: int | None = None
+    """Units at once at most; without it the manifest's, but no more than `rate`."""
 
 
 @frozen(kw_only=True)
@@ -67,8 +110,11 @@ class StrategySection:
     """One `[[strategies]]`: a class, optionally the class of its config, and the config's fields."""
 
     path: str
+    """`module:Class` of the strategy."""
     config_path: str | None = None
+    """`module:Class` of its config; without it the class that its `__init__` is annotated with."""
     config: Mapping[str, object] = field(factory=dict)
+    """The fields of its config."""
 
 
 @frozen(kw_only=True)
@@ -76,11 +122,19 @@ class VenueSection:
     """What every `[venues.<key>]` may say; the rest of its fields are the venue's own."""
 
     environment: str
+    """One of the venue's environments, see `venuekit venues`."""
     addresses: Mapping[str, str] = field(factory=dict)
-    """Base addresses by name, over those of the environment."""
+    """Base addresses by name, over those of the environment. Without TLS only on this machine."""
     data: bool = True
+    """Market data is wanted."""
     execution: bool = False
+    """Orders are wanted."""
+    timeouts_ms: Mapping[str, int] = field(factory=dict)
+    """By operation: how long a request may take. An operation that is not named keeps the manifest's time."""
+    limits: Mapping[str, LimitSection] = field(factory=dict)
+    """By bucket: less than the venue grants where other programs share it, more where it grants more."""
     transport: TransportSection = Factory(TransportSection)
+    """Which plugins carry the bytes, and their options."""
 
 
 @frozen(kw_only=True)
@@ -99,6 +153,10 @@ class VenueConfig:
     own: object
     base: Path
     """The folder that relative secret files are looked for in."""
+    timeouts_ms: Mapping[str, int] = field(factory=dict)
+    """By operation, over the manifest's."""
+    limits: Mapping[str, LimitSection] = field(factory=dict)
+    """By bucket, over the manifest's."""
 
 
 @frozen(kw_only=True)
@@ -108,11 +166,15 @@ class NodeConfig:
     node: NodeSection
     venues: Mapping[str, VenueConfig]
     strategies: tuple[StrategySection, ...] = ()
+    metrics: MetricsSection = Factory(MetricsSection)
+    tracing: TracingSection = Factory(TracingSection)
 
 
 @frozen(kw_only=True)
 class _Root:
     node: NodeSection = Factory(NodeSection)
+    metrics: MetricsSection = Factory(MetricsSection)
+    tracing: TracingSection = Factory(TracingSection)
     venues: Mapping[str, dict[str, object]] = field(factory=dict)
     strategies: tuple[StrategySection, ...] = ()
 
@@ -167,7 +229,11 @@ def parse_config(
     strategies = tuple(evolve(strategy, config=_plain_table(strategy.config)) for strategy in root.strategies)
     for index, strategy in enumerate(strategies):
         _check_class_path(strategy, f"strategies[{index}]")
-    return NodeConfig(node=root.node, venues=venues, strategies=strategies)
+    if root.metrics.port is not None and not 0 <= root.metrics.port <= 65_535:
+        raise ConfigError("is no port", path="metrics.port", hint="write 0 to 65535.")
+    return NodeConfig(
+        node=root.node, metrics=root.metrics, tracing=root.tracing, venues=venues, strategies=strategies
+    )
 
 
 def parse_venue(
@@ -186,6 +252,8 @@ def parse_venue(
         raise ConfigError(error.message, path=path, hint=error.hint) from error
     shared_names = {attribute.name for attribute in fields(VenueSection)}
     shared = {name: value for name, value in section.items() if name in shared_names}
+    if "transport" in shared:
+        shared["transport"] = _flat_options(shared["transport"])
     rest = {name: value for name, value in section.items() if name not in shared_names}
     own: object = structure(rest, own_class, path, also_known=shared_names)
     checked = structure(shared, VenueSection, path)
@@ -199,12 +267,52 @@ def parse_venue(
         transport=_chosen(found, key, checked.transport, path),
         own=own,
         base=Path() if base is None else base,
+        timeouts_ms=checked.timeouts_ms,
+        limits=checked.limits,
     )
+
+
+def tuned(manifest: Manifest, config: VenueConfig) -> Manifest:
+    """The manifest with the timeouts and limits of a checked config."""
+    operations = {
+        name: evolve(operation, timeout_ms=config.timeouts_ms.get(name, operation.timeout_ms))
+        for name, operation in manifest.operations.items()
+    }
+    buckets = {
+        name: _tuned_bucket(bucket, config.limits.get(name, LimitSection()))
+        for name, bucket in manifest.buckets.items()
+    }
+    return evolve(manifest, operations=operations, buckets=buckets)
+
+
+def _tuned_bucket(bucket: Bucket, limit: LimitSection) -> Bucket:
+    rate = bucket.rate if limit.rate is None else limit.rate
+    burst = min(bucket.burst, rate) if limit.burst is None else limit.burst
+    return evolve(bucket, rate=rate, burst=burst) if limit != LimitSection() else bucket
+
+
+def _flat_options(transport: object) -> object:
+    """`options.http.proxy` may be one name or stand for tables; numbers, true and false become texts."""
+    if not isinstance(transport, Mapping) or not isinstance(transport.get("options"), Mapping):
+        return transport  # what is wrong here is told where the section is read
+
+    def flat(table: Mapping[str, object], prefix: str) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, value in table.items():
+            if isinstance(value, Mapping):
+                found |= flat(value, f"{prefix}{name}.")
+            else:
+                is_flag = isinstance(value, bool)
+                text = str(value).lower() if is_flag else str(value) if isinstance(value, int) else value
+                found[f"{prefix}{name}"] = text
+        return found
+
+    return {**transport, "options": flat(transport["options"], "")}
 
 
 def _chosen(registry: Registry, key: str, section: TransportSection, path: str) -> TransportSection:
     prefers = registry.venue(key).prefers
-    chosen: dict[str, str] = {}
+    chosen: dict[str, Provided] = {}
     for slot, (kind, scope) in SLOTS.items():
         named = getattr(section, slot)
         preferred = prefers.get(slot)
@@ -216,10 +324,58 @@ def _chosen(registry: Registry, key: str, section: TransportSection, path: str) 
             preferred = None
         if name := named or preferred or DEFAULTS.get(slot):
             try:
-                chosen[slot] = registry.pick(kind, scope, name).key
+                chosen[slot] = registry.pick(kind, scope, name)
             except PluginError as error:
                 raise ConfigError(error.message, path=f"{path}.transport.{slot}", hint=error.hint) from error
-    return TransportSection(options=section.options, **chosen)
+    for option in section.options:
+        _check_option(option, chosen, f"{path}.transport.options.{option}")
+    names = {slot: provided.key for slot, provided in chosen.items()}
+    return TransportSection(options=section.options, **names)
+
+
+def _check_option(option: str, chosen: Mapping[str, Provided], path: str) -> None:
+    """An option that nobody reads would fail in silence: a proxy that is not used, for one."""
+    slot, _, name = option.partition(".")
+    if slot not in OPTION_SLOTS or slot not in chosen:
+        taken = [one for one in OPTION_SLOTS if one in chosen]
+        raise ConfigError("nobody reads this option", path=path, hint=f"begin it with {', '.join(taken)}.")
+    known = chosen[slot].options
+    if known is not None and name not in known:
+        near = get_close_matches(name, known, n=1)
+        raise ConfigError(
+            f"{chosen[slot].key} has no such option",
+            path=path,
+            hint=f"did you mean {slot}.{near[0]}?"
+            if near
+            else f"known: {', '.join(sorted(known)) or 'none'}.",
+        )
+
+
+def _check_tuning(manifest: Manifest, section: VenueSection, path: str) -> None:
+    for op, timeout_ms in section.timeouts_ms.items():
+        _check_known(
+            op, manifest.operations, f"{path}.timeouts_ms.{op}", f"{manifest.title} has no such operation"
+        )
+        if timeout_ms < 1:
+            raise ConfigError("must be at least 1", path=f"{path}.timeouts_ms.{op}")
+    for name, limit in section.limits.items():
+        where = f"{path}.limits.{name}"
+        _check_known(name, manifest.buckets, where, f"{manifest.title} has no such limit")
+        costs = [one.costs[name] for one in manifest.operations.values() if name in one.costs]
+        bucket = _tuned_bucket(manifest.buckets[name], limit)
+        if bucket.rate < 1 or bucket.burst < max(costs, default=1):
+            raise ConfigError(
+                "would let no request through",
+                path=where,
+                hint=f"one request costs up to {max(costs, default=1)}: burst must not be less.",
+            )
+
+
+def _check_known(name: str, known: Collection[str], path: str, message: str) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(sorted(known)) or 'none'}."
+        raise ConfigError(message, path=path, hint=hint)
 
 
 def _check_against(manifest: Manifest, section: VenueSection, path: str) -> None:
@@ -239,13 +395,8 @@ def _check_against(manifest: Manifest, section: VenueSection, path: str) -> None
                 hint="this is a defect of the venue's package: upgrade it.",
             )
     for name in section.addresses:
-        if name not in names:
-            near = get_close_matches(name, names, n=1)
-            raise ConfigError(
-                f"{manifest.title} has no such address",
-                path=f"{path}.addresses.{name}",
-                hint=f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(sorted(names))}.",
-            )
+        _check_known(name, names, f"{path}.addresses.{name}", f"{manifest.title} has no such address")
+    _check_tuning(manifest, section, path)
     for name, address in {**names, **section.addresses}.items():
         # A target of an RPC has no scheme; what has one must keep it.
         if not address or ("://" in names[name] and "://" not in address):

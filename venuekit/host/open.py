@@ -13,7 +13,9 @@ from attrs import evolve, frozen
 
 from venuekit.core.symbols import Symbols
 from venuekit.errors import ConfigError, Unsupported, VenuekitError
+from venuekit.host.config import tuned
 from venuekit.host.defaults import DEFAULTS
+from venuekit.host.health import VenueHealth
 from venuekit.host.plugins import Registry, installed
 from venuekit.host.secrets import resolve_secret
 from venuekit.interfaces.hooks import Kind
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from venuekit.interfaces.stream import Decoded, StreamReply
     from venuekit.interfaces.time import Clock
     from venuekit.interfaces.venue import InstrumentSource, OpenVenue
+    from venuekit.runtime.dispatcher import CommandSpans
     from venuekit.runtime.journal import Journal
     from venuekit.runtime.sink import DataSink, ExecutionSink
 
@@ -101,7 +104,9 @@ class OpenedVenue:
         layers: Layers | None = None,
         journal: Journal | None = None,
         counters: CounterTable | None = None,
+        trace_commands: bool = False,
     ) -> None:
+        """`trace_commands`: one OpenTelemetry span a command (extra `tracing`)."""
         self.config = config
         self.clock = clock
         self.symbols = Symbols()
@@ -109,13 +114,17 @@ class OpenedVenue:
         self.log = logging.getLogger(f"venuekit.{config.key}")
         self._registry = registry or installed()
         self._descriptor = self._registry.venue(config.key)
-        self.manifest: Manifest = self._registry.manifest(config.key)
+        self.manifest: Manifest = tuned(self._registry.manifest(config.key), config)
         self._layers = layers or Layers()
         self._journal = journal
+        self._trace_commands = trace_commands
         self._closers: list[Callable[[], object]] = []
         self._ports: dict[str, Requester] = {}
         self._pacer = Pacer(self.manifest, clock, self.counters)
         self._parts: Parts | None = None
+        self._data: MarketDataService | None = None
+        self._orders: ExecutionService | None = None
+        self._private: Session | None = None
         self.tokens: TokenKeeper | None = None
 
     @property
@@ -147,7 +156,7 @@ class OpenedVenue:
 
     def market_data(self, sink: DataSink) -> MarketDataService:
         """The service for public data, not started."""
-        return MarketDataService(
+        self._data = MarketDataService(
             manifest=self.manifest,
             parts=self.parts,
             symbols=self.symbols,
@@ -158,6 +167,7 @@ class OpenedVenue:
             log=self.log,
             sink=sink,
         )
+        return self._data
 
     def execution(self, sink: ExecutionSink, account_id: AccountId) -> ExecutionService:
         """The service for orders, not started."""
@@ -216,8 +226,16 @@ class OpenedVenue:
             sink=sink,
             account_id=account_id,
             on_token_refused=self._token_refused,
+            spans=self._spans() if self._trace_commands else None,
         )
+        self._private, self._orders = session, service
         return service
+
+    def health(self) -> VenueHealth:
+        """How the services of this venue are now."""
+        return venue_health(
+            self.config, self.manifest, self._data, self._private, self._orders, self._pacer.depth()
+        )
 
     async def close(self) -> None:
         """Ports and tokens are closed; the services must have been stopped by whoever started them."""
@@ -228,6 +246,13 @@ class OpenedVenue:
             result = close()
             if asyncio.iscoroutine(result):
                 await result
+
+    def _spans(self) -> CommandSpans:
+        from venuekit.runtime.spans import OpenTelemetrySpans
+
+        return OpenTelemetrySpans(
+            venue=self.config.key, clock=self.clock, counters=self.counters, log=self.log
+        )
 
     def _token_refused(self) -> None:
         """A command's reply refused the token it carried, which is the current one."""
@@ -277,12 +302,20 @@ class OpenedVenue:
     def _request_port(self, name: str, kind: PortKind, address: str) -> Requester:
         factory = cast("Callable[..., ClosablePort]", self._load_transport(kind.value))
         timeouts = {op: operation.timeout_ms for op, operation in self.manifest.operations.items()}
-        port = factory(
-            self.config.addresses[address],
-            clock=self.clock,
-            timeouts_ms=timeouts,
-            options=self._options(kind.value),
-        )
+        try:
+            port = factory(
+                self.config.addresses[address],
+                clock=self.clock,
+                timeouts_ms=timeouts,
+                options=self._options(kind.value),
+            )
+        except ValueError as error:
+            # Its text may repeat a value, and a proxy's address may hold a password.
+            raise ConfigError(
+                f"the {kind.value} transport does not take its options",
+                path=f"venues.{self.config.key}.transport.options",
+                hint=f"check those that begin with {kind.value}.",
+            ) from error
         self._closers.append(port.close)
         return self._requester(name, self._layers.port(cast("RequestPort", port), name))
 
@@ -335,6 +368,30 @@ class OpenedVenue:
         }
 
 
+def venue_health(
+    config: VenueConfig,
+    manifest: Manifest,
+    data: MarketDataService | None = None,
+    private: Session | None = None,
+    orders: ExecutionService | None = None,
+    waiting: int = 0,
+) -> VenueHealth:
+    """How a venue is; a service that is wanted and not there yet counts as down."""
+    streams: dict[str, str] = {}
+    if config.data and "public" in manifest.streams:
+        streams |= {one.name: one.state.value for one in (data.sessions if data is not None else ())}
+        streams = streams or {"public.0": SessionState.DOWN.value}
+    if config.execution:
+        streams["private"] = (private.state if private is not None else SessionState.DOWN).value
+    return VenueHealth(
+        environment=config.environment,
+        streams=streams,
+        orders=(orders is not None and orders.ready) if config.execution else None,
+        unresolved=orders.unresolved if orders is not None else 0,
+        waiting=waiting,
+    )
+
+
 def check_addresses(config: VenueConfig) -> None:
     """Raise `ConfigError` for an address without TLS that is not on this machine."""
     for name, address in config.addresses.items():
@@ -366,6 +423,11 @@ class SharedVenue:
         self._venue: OpenedVenue | None = None
         self._opening: asyncio.Task[OpenedVenue] | None = None
         self._holders = 0
+
+    @property
+    def opened(self) -> OpenedVenue | None:
+        """The venue while it is open."""
+        return self._venue
 
     async def acquire(self) -> OpenedVenue:
         """The opened venue; whoever got it calls `release` once."""

@@ -46,6 +46,8 @@ class Provided:
     key: str
     load: str
     api: int = API_VERSION
+    options: Mapping[str, str] | None = None
+    """The options that it takes, each with its meaning in a line; None: not said, so none is refused."""
 
 
 @frozen

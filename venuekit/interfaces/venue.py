@@ -75,7 +75,7 @@ class VenueContext:
     environment: Environment
     """The chosen environment: its facts, and its addresses with the configuration's put over them."""
     make_signer: Callable[[SecretRef, Mapping[str, str]], Awaitable[Signer]] | None = None
-    """Resolves a key reference and builds the chosen signer, warm, with the venue's facts (such as its chain).
+    """Resolves a key reference and builds the chosen signer, warm, with the venue's facts (chain id, ...).
 
     It runs off the loop. None for a data-only opening.
     """

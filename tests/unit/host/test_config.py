@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from venuekit.errors import ConfigError, PluginError
-from venuekit.host.config import TransportSection, load_config, parse_config
+from venuekit.host.config import LimitSection, TransportSection, load_config, parse_config, tuned
+from venuekit.host.plugins import installed
 from venuekit.interfaces.signer import SecretKind, SecretRef
 
 LITERAL_KEY = "0x" + "5" * 63
@@ -37,7 +38,8 @@ from decimal import Decimal
 from typing import Literal
 from attrs import evolve, field, frozen, validators
 from venuekit.interfaces.manifest import (
-    BookRule, Chain, Environment, Manifest, OrderFeatures, SnapshotFrom, StreamSpec
+    BookRule, Bucket, Chain, Environment, Manifest, Operation, OpKind, OrderFeatures, Scope, Seconds,
+    SnapshotFrom, StreamSpec
 )
 from venuekit.interfaces.signer import SecretRef
 
@@ -63,7 +65,10 @@ MANIFEST = Manifest(
         ),
         "simulator": Environment({"rest": "http://127.0.0.1:1", "stream": "ws://127.0.0.1:1", "node": "h:1"}),
     },
-    products=frozenset(), data={}, streams={}, ports={}, operations={}, buckets={}, errors=(),
+    products=frozenset(), data={}, streams={}, ports={}, errors=(),
+    operations={"submit": Operation(OpKind.COMMAND, {"orders": 2}, timeout_ms=9_000),
+                "fills": Operation(OpKind.READ, {"orders": 5})},
+    buckets={"orders": Bucket(Scope.ACCOUNT, 100, Seconds(1), 80)},
     book=BookRule(Chain.NONE, SnapshotFrom.REST), orders=OrderFeatures(types={}),
 )
 VIEW = evolve(MANIFEST, title="View only", orders=None)
@@ -71,6 +76,7 @@ LAME = evolve(MANIFEST, title="Lame", environments={"main": Environment({"rest":
               streams={"public": StreamSpec(address="stream")})
 """
 
+T = "venues.toy.transport.options."
 BASE = """
 [node]
 name = "demo"
@@ -128,7 +134,7 @@ def test_a_whole_file_becomes_records(tmp_path):
         [venues.toy.transport]
         http = "httpx"
         signer = "remote"
-        options = { pool = "8" }
+        options = { "http.connections" = "8" }
 
         [[strategies]]
         path = "pkg.mod:Maker"
@@ -150,7 +156,7 @@ def test_a_whole_file_becomes_records(tmp_path):
         stream="stream/websockets",
         retry="full-jitter",
         signer="stark/remote",
-        options={"pool": "8"},
+        options={"http.connections": "8"},
     )
     assert venue.base == tmp_path
     own = venue.own
@@ -199,6 +205,23 @@ def test_what_is_not_said_has_a_safe_default():
         (BASE + "transport = { http = 'pigeon' }", "venues.toy.transport.http", "'http/pigeon'"),
         (BASE + "transport = { signer = 'x' }", "venues.toy.transport.signer", "'stark/x'"),
         (BASE + "transport = { htttp = 'x' }", "venues.toy.transport.htttp", "is not a known field"),
+        (BASE + "transport = { options = { proxy = 'x' } }", T + "proxy", "nobody reads this option"),
+        (BASE + "transport = { options = { signer.x = 'x' } }", T + "signer.x", "nobody reads this option"),
+        (BASE + "transport = { options = { rpc.x = 'x' } }", T + "rpc.x", "nobody reads this option"),
+        (BASE + "transport = { options = { http.prox = 'x' } }", T + "http.prox", "has no such option"),
+        (BASE + "transport = { options = { retry.base = 1 } }", T + "retry.base", "has no such option"),
+        (BASE + "transport = { options = { http.proxy = [] } }", T + "http.proxy", "must be a text"),
+        (BASE + "timeouts_ms = { submti = 3 }", "venues.toy.timeouts_ms.submti", "no such operation"),
+        (BASE + "timeouts_ms = { submit = 0 }", "venues.toy.timeouts_ms.submit", "must be at least 1"),
+        (BASE + "timeouts_ms = { submit = '9' }", "venues.toy.timeouts_ms.submit", "a whole number"),
+        (BASE + "limits = { order = { rate = 1 } }", "venues.toy.limits.order", "no such limit"),
+        (BASE + "limits = { orders = { rat = 1 } }", "venues.toy.limits.orders.rat", "not a known field"),
+        # One read costs 5: a burst of 4 would hold it for ever.
+        (BASE + "limits = { orders = { burst = 4 } }", "venues.toy.limits.orders", "no request through"),
+        (BASE + "limits = { orders = { rate = 4 } }", "venues.toy.limits.orders", "no request through"),
+        ("[metrics]\nport = 70000\n" + BASE, "metrics.port", "is no port"),
+        ("[metrics]\nprot = 1\n" + BASE, "metrics.prot", "is not a known field"),
+        ("[tracing]\ncommands = 1\n" + BASE, "tracing.commands", "must be true or false"),
         ("[nod]\n" + BASE, "nod", "is not a known field"),
         (
             "[node]\nlog_level = 'loud'\n[venues.toy]\nenvironment = 'x'",
@@ -222,6 +245,37 @@ def test_each_mistake_is_named_by_its_path(text, path, message):
     assert error.path == path
     assert "\n" not in str(error)
     assert str(error).startswith(f"{path}: " if path else "config is")
+
+
+def test_options_are_names_or_tables_and_numbers_may_stand_bare():
+    written = """
+        [venues.toy.transport.options]
+        http.proxy = "http://127.0.0.1:3128"
+        "http.connections" = 8
+        stream.ping_ms = 15000
+        retry = { cap_ns = 5 }
+    """
+    assert parse(BASE + written.replace("        ", "")).venues["toy"].transport.options == {
+        "http.proxy": "http://127.0.0.1:3128",
+        "http.connections": "8",
+        "stream.ping_ms": "15000",
+        "retry.cap_ns": "5",
+    }
+    assert refusal(BASE + "transport = { options = { http.prox = 'x' } }").hint == "did you mean http.proxy?"
+
+
+def test_timeouts_and_limits_go_over_those_of_the_manifest():
+    text = BASE + "timeouts_ms = { fills = 30_000 }\nlimits = { orders = { rate = 60 } }"
+    venue = parse(text).venues["toy"]
+    assert venue.limits == {"orders": LimitSection(rate=60)}
+    manifest = installed().manifest("toy")
+    made = tuned(manifest, venue)
+    assert {op: one.timeout_ms for op, one in made.operations.items()} == {"submit": 9_000, "fills": 30_000}
+    # A burst over the rate of the window would spend more than was granted.
+    assert (made.buckets["orders"].rate, made.buckets["orders"].burst) == (60, 60)
+    more = tuned(manifest, parse(BASE + "limits = { orders = { rate = 500, burst = 250 } }").venues["toy"])
+    assert (more.buckets["orders"].rate, more.buckets["orders"].burst) == (500, 250)
+    assert tuned(manifest, parse(BASE).venues["toy"]) == manifest
 
 
 def test_a_manifest_whose_stream_has_no_address_is_a_defect_of_its_package():
@@ -277,7 +331,7 @@ def test_flags_win_over_environment_over_file():
         "VENUEKIT__NODE__NAME": "from-environment",
         "VENUEKIT__NODE__TRADER_ID": "E-001",
         "VENUEKIT__VENUES__TOY__WINDOW_MS": "77",
-        "VENUEKIT__VENUES__TOY__TRANSPORT__OPTIONS__POOL": '"9"',
+        "VENUEKIT__VENUES__TOY__TRANSPORT__OPTIONS__HTTP__CONNECTIONS": "9",
         "VENUEKIT_TRACE_PLUGINS": "0",
         "UNRELATED": "x",
     }
@@ -287,7 +341,7 @@ def test_flags_win_over_environment_over_file():
     assert config.node.trader_id == "E-001"
     own = config.venues["toy"].own
     assert (own.window_ms, own.on, str(own.size)) == (77, True, "0.250")
-    assert config.venues["toy"].transport.options == {"pool": "9"}
+    assert config.venues["toy"].transport.options == {"http.connections": "9"}
 
 
 def test_a_secret_in_the_environment_override_is_refused_too():
