@@ -179,6 +179,28 @@ def test_the_stream_is_cut_during_the_start() -> None:
     asyncio.run(asyncio.wait_for(main(), 40))
 
 
+def test_fills_from_before_the_start_do_not_contradict_the_positions() -> None:
+    async def main() -> None:
+        async with exchange() as x:
+            past(x)
+            rig = await opened(x)
+            try:
+                await rig.service.start()
+                for done in (1, 2):
+                    # What it reads again reaches back before the start, where the positions come from.
+                    x.drop()
+                    await rig.down()
+                    await rig.live()
+                    await until(lambda done=done: rig.count("recovery.done") >= done, "compared")
+                await until(lambda: not rig.service._positions.doubtful, "no doubt is left")
+                assert rig.count("reports.fills") > 0
+                assert not rig.engine.alarms
+            finally:
+                await rig.stop()
+
+    asyncio.run(asyncio.wait_for(main(), 40))
+
+
 # --- the journal
 
 
