@@ -62,6 +62,8 @@ class Symbols:
 
     _by_raw: dict[str, Symbol] = field(factory=dict)
     _by_id: dict[InstrumentId, Symbol] = field(factory=dict)
+    version: int = field(default=0, init=False)
+    """Another number after every change: what was derived from the symbols is stale then."""
 
     def add(self, raw: str, instrument: Instrument) -> Symbol:
         """`raw` and the instrument's id name each other; raise `BadValue` when either names another."""
@@ -74,6 +76,7 @@ class Symbols:
         symbol = Symbol(raw, instrument.id, instrument, instrument.price_precision, instrument.size_precision)
         self._by_raw[raw] = symbol
         self._by_id[instrument.id] = symbol
+        self.version += 1
         return symbol
 
     def by_raw(self, raw: str) -> Symbol | None:
@@ -87,6 +90,7 @@ class Symbols:
     def remove(self, raw: str) -> None:
         """`raw` is unknown after this."""
         symbol = self._by_raw.pop(raw, None)
+        self.version += 1
         if symbol:
             self._by_id.pop(symbol.instrument_id, None)
 

@@ -33,6 +33,7 @@ from venuekit_paradex.wire.json import Envelope, RpcError
 from venuekit_paradex.wire.market_sbe import parse_public
 from venuekit_paradex.wire.replies import SAYS
 from venuekit_paradex.wire.sbe import MarketFrames
+from venuekit_paradex.wire.text_ticks import tick_reader
 
 if TYPE_CHECKING:
     from venuekit.core.symbols import Symbols
@@ -77,7 +78,7 @@ _rpc_error: Final = msgspec.json.Decoder(RpcError)
 class ParadexStream:
     """One connection, public or private: what it asked, so that replies can be told apart by their id."""
 
-    __slots__ = ("_asked", "_hot", "_next_id", "_private", "_symbols", "_url")
+    __slots__ = ("_asked", "_hot", "_next_id", "_private", "_symbols", "_tick", "_url")
 
     def __init__(self, *, url: str, symbols: Symbols, private: bool, sbe_version: int | None) -> None:
         query = (
@@ -87,6 +88,7 @@ class ParadexStream:
         self._symbols = symbols
         self._private = private
         self._hot = MarketFrames(symbols).decoders
+        self._tick = tick_reader(symbols)
         self._next_id = _OWN_IDS
         self._asked: dict[int, tuple[str, str]] = {}
 
@@ -139,10 +141,10 @@ class ParadexStream:
     def decode(self, frame: Frame, ts_init: int) -> Sequence[Decoded]:
         """Everything one frame says; unreadable frames are quarantined, whatever is in them."""
         try:
-            if frame.__class__ is bytes and (hot := self._hot.get(frame[2:6])) is not None:
-                return (hot(frame, ts_init),)
             if isinstance(frame, str):
-                return self._decode_text(frame, ts_init)
+                return self._tick(frame, ts_init) or self._decode_text(frame, ts_init)
+            if (hot := self._hot.get(frame[2:6])) is not None:
+                return (hot(frame, ts_init),)
             # No SBE frame has these bytes where the schema stands, and no JSON text the schema's.
             is_text = frame[:1] == b"{" and frame[4:6] != _SCHEMA
             return self._decode_text(frame, ts_init) if is_text else self._decode_sbe(frame, ts_init)

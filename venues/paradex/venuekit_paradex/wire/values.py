@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 DECIMALS: Final = 8
 EXPONENT: Final = -DECIMALS
 
-_LAST_MS: Final = 9_000_000_000_000
+LAST_MS: Final = 9_000_000_000_000
 """A moment in the year 2255; whatever lies beyond is no time."""
-LAST_US: Final = _LAST_MS * 1_000
+LAST_US: Final = LAST_MS * 1_000
 _MOST_DIGITS: Final = 40
 
 type Number = str | int | None
@@ -63,7 +63,7 @@ def decimal_text(e8: int) -> str:
 def parse_ms(value: Number, what: str) -> int:
     """Milliseconds since 1970, a number or its text, as nanoseconds; raises DecodeError for no time."""
     text = str(value)
-    if not (text.isascii() and text.isdigit() and len(text) <= 13 and 0 < int(text) < _LAST_MS):
+    if not (text.isascii() and text.isdigit() and len(text) <= 13 and 0 < int(text) < LAST_MS):
         raise DecodeError(f"{what} is not a time", kind="bad_time")
     return int(text) * 1_000_000
 
