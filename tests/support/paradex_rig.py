@@ -358,6 +358,10 @@ class Rig:
             lambda: order.status in names, f"{order.client_order_id} is one of {wanted}; {self.engine.log}"
         )
 
+    async def two_sided(self, market: str) -> None:
+        """Both sides of a book are there."""
+        await until(lambda: all(self.market.levels(market)), f"a whole book of {market}")
+
     def count(self, name: str) -> int:
         """A counter."""
         return self.counters.get(name)
