@@ -30,6 +30,7 @@ COMMANDS = {
     "replay": ("venuekit.cli.replay", "Send a capture through codec, book and node."),
     "run": ("venuekit.cli.run", "Run one node from a config file."),
     "sim": ("venuekit.cli.sim", "Run the simulator of a venue."),
+    "status": ("venuekit.cli.status", "Show how a running node is."),
     "venues": ("venuekit.cli.venues", "List the installed venues."),
 }
 """Name -> module (its attribute `command` is the command) and the line that the help shows."""

@@ -82,9 +82,15 @@ class Subject:
     on_failure: OnFailure | None = None
 
 
-def make_subject(config: VenueConfig, on_failure: OnFailure | None = None) -> Subject:
+def make_subject(
+    config: VenueConfig, on_failure: OnFailure | None = None, *, trace_commands: bool = False
+) -> Subject:
     """A subject of its own: nothing is opened yet."""
-    shared = SharedVenue(lambda counters: OpenedVenue(config, clock=RealClock(), counters=counters))
+    shared = SharedVenue(
+        lambda counters: OpenedVenue(
+            config, clock=RealClock(), counters=counters, trace_commands=trace_commands
+        )
+    )
     return Subject(installed().manifest(config.key), shared, on_failure)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, get_type_hints
 
 from attrs import define, field, frozen
-from nautilus_trader.common import Environment, LoggerConfig
+from nautilus_trader.common import Environment, FileWriterConfig, LoggerConfig, LogLevel
 from nautilus_trader.config import LiveExecutionEngineConfig, LiveNodeConfig
 from nautilus_trader.live import LiveNode, SubmissionRecoveryPolicy
 from nautilus_trader.live.config import resolve_path
@@ -22,20 +22,24 @@ from nautilus_trader.model import TraderId
 from nautilus_trader.trading import ImportableStrategyConfig, Strategy
 
 from venuekit.errors import ConfigError, VenuekitError
+from venuekit.host.open import venue_health
 from venuekit.nautilus.factories import (
+    Subject,
     VenueDataConfig,
     VenueExecutionConfig,
     factories_of,
     make_subject,
 )
 from venuekit.nautilus.logs import forward_logs
+from venuekit.nautilus.telemetry import Telemetry, need_extra
 
 if TYPE_CHECKING:
     from nautilus_trader.common import Cache
     from nautilus_trader.live import LiveNodeHandle
     from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
 
-    from venuekit.host.config import NodeConfig, StrategySection
+    from venuekit.host.config import NodeConfig, NodeSection, StrategySection, VenueConfig
+    from venuekit.host.health import VenueHealth
     from venuekit.runtime.telemetry import CounterTable
 
 EXIT_CLEAN, EXIT_FAILED, EXIT_UNRESOLVED = 0, 1, 3
@@ -62,6 +66,8 @@ class ClientSections:
     exec_factories: Mapping[str, ExecutionClientFactory]
     counters: Mapping[str, CounterTable]
     """By the config's venue keys."""
+    health: Mapping[str, Callable[[], VenueHealth]] = field(factory=dict)
+    """How each venue is now, by the same keys."""
 
 
 @define
@@ -121,10 +127,17 @@ def client_sections(config: NodeConfig, failures: Failures | None = None) -> Cli
     data_factories: dict[str, DataClientFactory] = {}
     exec_factories: dict[str, ExecutionClientFactory] = {}
     counters: dict[str, CounterTable] = {}
+    health: dict[str, Callable[[], VenueHealth]] = {}
+    traced = config.tracing.commands
+    if traced:
+        need_extra("opentelemetry.trace", "tracing", "tracing.commands")
     for key, venue in config.venues.items():
-        subject = make_subject(venue, failures.add if failures is not None else None)
+        subject = make_subject(
+            venue, failures.add if failures is not None else None, trace_commands=traced
+        )
         name = subject.manifest.venue
         counters[key] = subject.shared.counters
+        health[key] = _health_of(subject, venue)
         data_factory, exec_factory = factories_of(subject)
         if venue.data:
             data[name] = VenueDataConfig(venue=key)
@@ -132,7 +145,15 @@ def client_sections(config: NodeConfig, failures: Failures | None = None) -> Cli
         if venue.execution:
             execution[name] = VenueExecutionConfig(venue=key)
             exec_factories[name] = exec_factory
-    return ClientSections(data, execution, data_factories, exec_factories, counters)
+    return ClientSections(data, execution, data_factories, exec_factories, counters, health)
+
+
+def _health_of(subject: Subject, venue: VenueConfig) -> Callable[[], VenueHealth]:
+    def now() -> VenueHealth:
+        opened = subject.shared.opened
+        return opened.health() if opened is not None else venue_health(venue, subject.manifest)
+
+    return now
 
 
 def build_node(
@@ -143,7 +164,10 @@ def build_node(
     post_stop_secs: float = POST_STOP_SECS,
     sections: ClientSections | None = None,
 ) -> LiveNode:
-    """A whole node with every venue and strategy of the config; nothing is connected before it runs."""
+    """A whole node with every venue and strategy of the config; nothing is connected before it runs.
+
+    `[metrics]` is served by `VenueNode`; who runs the node otherwise starts a `Telemetry` of its sections.
+    """
     if config.node.environment != "live":
         raise ConfigError(
             "only a live node can be built from a config so far",
@@ -154,7 +178,7 @@ def build_node(
     node_config = LiveNodeConfig(
         environment=Environment.LIVE,
         trader_id=_trader_id(config.node.trader_id),
-        logging=logging_config or LoggerConfig.from_spec(_log_spec(config.node.log_level)),
+        logging=logging_config or _logger_config(config.node),
         exec_engine=engine or engine_settings(),
         timeout_connection_secs=CONNECT_SECS,
         delay_post_stop_secs=post_stop_secs,
@@ -185,10 +209,13 @@ class VenueNode:
         failures: Failures | None = None,
         log_level: int = logging.INFO,
         counters: Mapping[str, CounterTable] | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.node = node
         self.counters = dict(counters or {})
         """What each venue counted, by the config's venue keys."""
+        self.telemetry = telemetry
+        """What is served while the node runs; None: nothing."""
         self.cache: Cache = node.cache
         self.handle: LiveNodeHandle = node.handle()
         self._failures = failures or Failures()
@@ -206,6 +233,8 @@ class VenueNode:
         """The node of a config, built and not running."""
         failures = Failures()
         sections = client_sections(config, failures)
+        served = config.metrics.port is not None
+        telemetry = Telemetry(config, sections.counters, sections.health) if served else None
         node = build_node(
             config,
             engine=engine,
@@ -213,17 +242,23 @@ class VenueNode:
             post_stop_secs=post_stop_secs,
             sections=sections,
         )
-        return cls(node, failures, _LEVELS[config.node.log_level], sections.counters)
+        return cls(node, failures, _LEVELS[config.node.log_level], sections.counters, telemetry)
 
     async def run(self) -> Ending:
         """Runs until somebody stops the handle; never raises for what the node itself does."""
         self._failures.on_first = self.handle.stop
         stop_logs = forward_logs(self._log_level)
         try:
+            if self.telemetry is not None:
+                await self.telemetry.start()
             await self.node.run_async()
+        except ConfigError as error:
+            return Ending(EXIT_FAILED, error.message, error.hint)
         except RuntimeError as error:
             return self._ending(str(error))
         finally:
+            if self.telemetry is not None:
+                await self.telemetry.stop()
             stop_logs()
         return self._ending("")
 
@@ -326,9 +361,17 @@ def _trader_id(text: str) -> TraderId:
         ) from error
 
 
-def _log_spec(level: str) -> str:
-    # Nautilus says Warn where everybody else says WARNING.
-    return f"stdout={level.capitalize().removesuffix('ing')}"
+def _logger_config(section: NodeSection) -> LoggerConfig:
+    level = LogLevel.from_str(section.log_level)
+    if section.log_format == "text":
+        return LoggerConfig(stdout_level=level)
+    # Nautilus writes JSON to files alone; its errors still go to standard error as text.
+    return LoggerConfig(
+        stdout_level=LogLevel.OFF,
+        fileout_level=level,
+        file_config=FileWriterConfig(section.log_directory, section.name, "json"),
+        print_config=False,
+    )
 
 
 def _one_line(error: BaseException) -> str:
