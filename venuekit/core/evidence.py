@@ -85,3 +85,23 @@ def reveal(order: Tracked) -> None:
     """No mass status will tell of it: what was filled and is not waiting was told to an earlier engine."""
     order.hidden_until_ns = None
     order.filled_raw = max(0, order.claimed_raw - order.waiting_raw)
+
+
+def foreign(order: Tracked, record: OrderRecord) -> bool:
+    """True when a record under our client id describes an order that ours can never have become.
+
+    A venue may trim or reprice an order of ours, so one differing value alone is no sign; a venue id we know
+    is ours whatever it says.
+    """
+    if not order.ours or order.modifies or order.known_at_venue or record.ids.venue_order_id is None:
+        return False
+    same_tx = record.ids.tx_hash is not None and record.ids.tx_hash == order.ids.tx_hash
+    if same_tx or record.ids.venue_order_id in order.legs:
+        return False
+    other_side = record.side is not None and record.side != order.side
+    other_market = record.instrument_id is not None and record.instrument_id != order.instrument_id
+    mine, theirs = order.quantity, record.quantity
+    larger = mine is not None and theirs is not None and theirs.raw > mine.raw
+    smaller = mine is not None and theirs is not None and theirs.raw < mine.raw
+    repriced = None not in (order.price, record.price) and record.price != order.price
+    return other_side or other_market or larger or (smaller and repriced)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nautilus_trader.model import OrderStatus, OrderType, TimeInForce
 
 from venuekit.core.order_state import (
+    WORKING,
     Action,
     Alarm,
     Ending,
@@ -17,11 +18,11 @@ from venuekit.core.order_state import (
     Sending,
     Tracked,
 )
-from venuekit.core.telling import close_modifies, matches, reject, updated
+from venuekit.core.telling import UNTOLD, close_modifies, matches, reject, updated
 
 if TYPE_CHECKING:
     from venuekit.core.agenda import Agenda
-    from venuekit.interfaces.records import FillRecord
+    from venuekit.interfaces.records import FillRecord, OrderRecord
     from venuekit.interfaces.telemetry import Counters
 
 _LOOKS_BEFORE_OWN_WORDS = 5
@@ -53,6 +54,17 @@ def denied_existence(
         order.alarmed.add("vanished")
         return [Alarm("order_vanished", f"the venue had order {order.key} and now denies it")]
     return []
+
+
+def name_taken(
+    order: Tracked, record: OrderRecord, asked: Moment, now: Moment, agenda: Agenda
+) -> list[Action]:
+    """Another order works under our client id: ours is refused, once the answer would show it."""
+    settled = asked.wall_ns - order.sent_wall_ns >= agenda.settle_ns
+    waits = order.told in UNTOLD and order.sending in _WAITS
+    if not (waits and settled and record.status in WORKING):
+        return []
+    return [reject(order, "CLIENT_ORDER_ID_TAKEN: another order has this id", now.wall_ns)]
 
 
 def found_open(order: Tracked, asked: Moment, now: Moment, agenda: Agenda) -> list[Action]:

@@ -288,6 +288,8 @@ class Tracked:
     hidden_until_ns: int | None = None
     """Set: an order of an earlier run, left to the mass status until this monotonic time."""
     retired: bool = False
+    foreign: bool = False
+    """Another session's order under a client id that we used too: named by its venue id alone."""
     alarmed: set[str] = field(factory=set)
 
     @property
@@ -336,7 +338,7 @@ class Tracked:
         average = Decimal(notional_raw) / (filled_raw * RAW_SCALE) if filled_raw else None
         return OrderState(
             key=self.key,
-            client_order_id=self.key if self.ours else self.ids.client_order_id,
+            client_order_id=self.key if self.ours else None if self.foreign else self.ids.client_order_id,
             venue_order_id=self.venue_name(),
             instrument_id=self.instrument_id,
             side=self.side,

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from nautilus_trader.model import OrderStatus
 
-from venuekit.core.agenda import FILL_WAIT_NS, SOON_NS, Agenda
+from venuekit.core.agenda import SOON_NS, Agenda
 from venuekit.core.evidence import (
     deadlines,
+    foreign,
     may_work,
     modify_of,
     named,
@@ -27,7 +28,7 @@ from venuekit.core.evidence import (
     reveal,
 )
 from venuekit.core.fills import FillBook, Standing
-from venuekit.core.lookups import denied_existence, found_open, from_own_words, give_own_words
+from venuekit.core.lookups import denied_existence, found_open, from_own_words, give_own_words, name_taken
 from venuekit.core.order_state import (
     ENDED,
     WORKING,
@@ -53,14 +54,14 @@ from venuekit.core.telling import (
     UNTOLD,
     close_modifies,
     count,
-    matches,
+    modify_result,
     reject,
     tell,
-    updated,
+    untell,
 )
 from venuekit.interfaces.orders import Accepted, Outcome, Received, RefusedOutcome
 from venuekit.interfaces.reconciliation import Found, NotFound
-from venuekit.interfaces.records import FillKind, FillRecord, ModifyResult, OrderRecord, Source, WireIds
+from venuekit.interfaces.records import FillKind, FillRecord, OrderRecord, Source, WireIds
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.time import AfterHeight, AtWall, Tick, passed
 
@@ -102,10 +103,13 @@ class OrderTracker:
 
     def resolve(self, ids: WireIds) -> Tracked | None:
         """The order any of these ids names, or None."""
+        at_venue = self._by_venue.get(ids.venue_order_id) if ids.venue_order_id is not None else None
+        if at_venue is not None and at_venue.foreign:
+            return at_venue
         if ids.client_order_id is not None and (order := self._orders.get(ids.client_order_id)):
             return order
-        if ids.venue_order_id is not None and (order := self._by_venue.get(ids.venue_order_id)):
-            return order
+        if at_venue is not None:
+            return at_venue
         if ids.client_ref is not None and (order := self._by_ref.get(ids.client_ref)):
             return order
         return self._by_hash.get(ids.tx_hash) if ids.tx_hash is not None else None
@@ -325,6 +329,8 @@ class OrderTracker:
                 self.counters.inc("orders.unseen_ended")
                 return []
             order = self._stranger(record.ids)
+        elif foreign(order, record):
+            return self._take_foreign(record, now)
         self._bind(
             order, record.ids, old_leg=record.status in ENDED and record.status is not OrderStatus.FILLED
         )
@@ -372,6 +378,10 @@ class OrderTracker:
         if isinstance(answer, NotFound):
             return self._not_found(order, answer, asked, now)
         order.denied_existence = 0
+        if foreign(order, answer.record):
+            taken = self._take_foreign(answer.record, now)
+            proof = name_taken(order, answer.record, asked, now, self._agenda)
+            return taken + proof + self._advance(order, now)
         owner = self.resolve(answer.record.ids)
         if owner is not None and owner is not order and not order.ours:
             # The nameless one is an order of ours: the answer named it.
@@ -436,16 +446,7 @@ class OrderTracker:
         order = self._orders.get(report.state.key)
         if order is None:
             return
-        for fill in report.fills:
-            self.fills.failed(fill.trade_key)
-            if order.fills.pop(fill.trade_key, None) is not None:
-                order.waiting[fill.trade_key] = fill
-                order.filled_raw -= fill.quantity.raw
-                order.notional_raw -= fill.quantity.raw * fill.price.raw
-        order.told = report.before
-        order.told_values = (None, None, None)
-        order.retry_ns = now.mono_ns + (FILL_WAIT_NS << min(order.retry_tries, 6))
-        order.retry_tries += 1
+        untell(order, report, self.fills, now)
         self._agenda.arm(order, now)
 
     def baseline(self, record: OrderRecord, fills: Sequence[FillRecord], now: Moment) -> Tracked:
@@ -497,6 +498,15 @@ class OrderTracker:
         order = Tracked(key=key, ours=False, ids=ids, told=OrderStatus.INITIALIZED)
         self._add(order)
         return order
+
+    def _take_foreign(self, record: OrderRecord, now: Moment) -> list[Action]:
+        """Another session's order under a client id of ours: followed under its venue id, never as ours."""
+        self.counters.inc("orders.foreign_names")
+        ids = WireIds(venue_order_id=record.ids.venue_order_id)
+        order = self.resolve(ids) or self._stranger(ids)
+        order.foreign = True
+        self._bind(order, ids)
+        return self._take(order, record, now)
 
     def _bind(self, order: Tracked, ids: WireIds, *, old_leg: bool = False) -> None:
         """Every id names this order after this; a nameless stranger under one of them is taken in."""
@@ -565,7 +575,7 @@ class OrderTracker:
                 order.ending.confirmed |= record.source is Source.LOOKUP
             actions += self._alive_after_rejection(order, record)
         if order.modifies:
-            actions += self._modify_result(order, record)
+            actions += modify_result(order, record)
         return actions + self._advance(order, now)
 
     def _alive_after_rejection(self, order: Tracked, record: OrderRecord) -> list[Action]:
@@ -616,19 +626,6 @@ class OrderTracker:
         )
         if isinstance(record.settles, AfterHeight):
             self._by_height[order.key] = order
-
-    def _modify_result(self, order: Tracked, record: OrderRecord) -> list[Action]:
-        oldest = order.modifies[0]
-        if record.modify is ModifyResult.REJECTED:
-            order.modifies.remove(oldest)
-            return [ModifyRejected(order.key, record.reason or "MODIFY_REJECTED", record.ts_event)]
-        moved = len(order.legs) > 1 and order.told_venue_id in order.legs[:-1]
-        same = record.status in WORKING and oldest.sending is not Sending.LOCAL and matches(order, oldest)
-        if record.modify is ModifyResult.APPLIED or moved or (same and order.values != order.told_values):
-            order.modifies.remove(oldest)
-            if order.quantity is not None and order.told not in ENDED:
-                return [updated(order, record.ts_event)]
-        return []
 
     def _advance(self, order: Tracked, now: Moment) -> list[Action]:
         """Tell what is new, and plan what to ask."""

@@ -21,14 +21,16 @@ from venuekit.core.order_state import (
     PendingModify,
     Rejected,
     Report,
+    Sending,
     Tracked,
     Updated,
 )
+from venuekit.interfaces.records import ModifyResult
 from venuekit.interfaces.time import passed
 
 if TYPE_CHECKING:
     from venuekit.core.fills import FillBook
-    from venuekit.interfaces.records import FillRecord
+    from venuekit.interfaces.records import FillRecord, OrderRecord
     from venuekit.interfaces.time import Tick
 
 MODIFY_HOLD_NS = 5_000_000_000
@@ -36,6 +38,8 @@ MODIFY_HOLD_NS = 5_000_000_000
 
 FEE_TRIES = 6
 """A fill whose fee no page brings is reported without it, with an alarm, after so many questions."""
+
+_RETRY_NS = 500_000_000
 
 UNTOLD = (OrderStatus.INITIALIZED, OrderStatus.SUBMITTED)
 
@@ -202,3 +206,32 @@ def _report(order: Tracked, status: OrderStatus, ts_event: int, fills: tuple[Fil
         order.told_venue_id = order.venue_name()
     state = order.snapshot(status, order.filled_raw, order.notional_raw, order.ts_last)
     return Report(state, fills, before)
+
+
+def modify_result(order: Tracked, record: OrderRecord) -> list[Action]:
+    """The end of the oldest pending modify, where this record or the new leg says it."""
+    oldest = order.modifies[0]
+    if record.modify is ModifyResult.REJECTED:
+        order.modifies.remove(oldest)
+        return [ModifyRejected(order.key, record.reason or "MODIFY_REJECTED", record.ts_event)]
+    moved = len(order.legs) > 1 and order.told_venue_id in order.legs[:-1]
+    same = record.status in WORKING and oldest.sending is not Sending.LOCAL and matches(order, oldest)
+    if record.modify is ModifyResult.APPLIED or moved or (same and order.values != order.told_values):
+        order.modifies.remove(oldest)
+        if order.quantity is not None and not order.ended:
+            return [updated(order, record.ts_event)]
+    return []
+
+
+def untell(order: Tracked, report: Report, book: FillBook, now: Moment) -> None:
+    """What the report said is untold again, and is offered again later: soon at first, then slower."""
+    for fill in report.fills:
+        book.failed(fill.trade_key)
+        if order.fills.pop(fill.trade_key, None) is not None:
+            order.waiting[fill.trade_key] = fill
+            order.filled_raw -= fill.quantity.raw
+            order.notional_raw -= fill.quantity.raw * fill.price.raw
+    order.told = report.before
+    order.told_values = (None, None, None)
+    order.retry_ns = now.mono_ns + (_RETRY_NS << min(order.retry_tries, 6))
+    order.retry_tries += 1

@@ -456,3 +456,36 @@ def test_without_a_mass_status_it_is_told_late() -> None:
     assert fresh.engine.log == []
     fresh.wait(2)
     assert fresh.events() == ["accepted"]
+
+
+def test_another_sessions_order_under_our_client_id_never_becomes_ours() -> None:
+    bench = Bench()
+    bench.order(quantity="0.500")
+    bench.do(bench.tracker.apply_submit("O-1", Unknown("DUPLICATE"), bench.now))
+    side = bench.fill_record("f", "1").side
+    theirs = {"vid": "X7", "filled": "0", "quantity": "2.000", "price": "81.0", "side": side, "at": -5_000}
+    bench.see(OPEN, **theirs)
+    assert bench.events() == ["submitted"]
+    assert bench.engine.events("HV-X7") == ["accepted"]
+    bench.clock.advance(S)
+    for _ in range(2):
+        bench.do(bench.tracker.query("O-1", bench.now))
+        found = Found(bench.record(OPEN, source=Source.LOOKUP, **theirs))
+        bench.do(bench.tracker.apply_look_up("O-1", found, bench.now))
+        if not bench.clock.mono_ns() > 5 * S:
+            assert bench.events() == ["submitted"], "asked too early to see ours"
+        bench.clock.advance(6 * S)
+    assert bench.events() == ["submitted", "rejected"]
+    assert bench.engine.reasons["O-1"].startswith("CLIENT_ORDER_ID_TAKEN")
+    bench.fill("t1", "0.700", "81.0", vid="X7")
+    assert bench.engine.events("HV-X7") == ["accepted", "filled 0.700@81.0 t1"]
+    assert bench.engine.alarms == []
+
+
+def test_one_differing_value_is_no_sign_of_another_order() -> None:
+    bench = Bench()
+    bench.order()
+    bench.see(OPEN, filled="0", price="99.5")
+    assert bench.events() == ["submitted", "accepted", "changed 1.000 99.5"], (
+        "a venue may reprice what would cross"
+    )
