@@ -48,6 +48,8 @@ class WireIds:
     nonce: int | None = None
     ends: Deadline | None = None
     """After this the order cannot live at the venue any more."""
+    lapses: Deadline | None = None
+    """After this the venue refuses the submit unless it has read it; not finding it before proves nothing."""
 
 
 class ModifyResult(Enum):

@@ -104,10 +104,11 @@ def plain_ids(ids: WireIds) -> dict[str, Plain]:
         "tx_hash": ids.tx_hash,
         "nonce": ids.nonce,
     }
-    if isinstance(ids.ends, AtWall):
-        found["ends_wall_ns"] = ids.ends.ns
-    elif isinstance(ids.ends, AfterHeight):
-        found["ends_after_height"] = ids.ends.height
+    for name, deadline in (("ends", ids.ends), ("lapses", ids.lapses)):
+        if isinstance(deadline, AtWall):
+            found[f"{name}_wall_ns"] = deadline.ns
+        elif isinstance(deadline, AfterHeight):
+            found[f"{name}_after_height"] = deadline.height
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -115,11 +116,6 @@ def ids_of(plain: Mapping[str, Plain]) -> WireIds:
     """The inverse of `plain_ids`."""
     from venuekit.interfaces.records import WireIds
 
-    ends: Deadline | None = None
-    if isinstance(wall := plain.get("ends_wall_ns"), int):
-        ends = AtWall(wall)
-    elif isinstance(height := plain.get("ends_after_height"), int):
-        ends = AfterHeight(height)
     nonce = plain.get("nonce")
     return WireIds(
         client_order_id=_text(plain, "client_order_id"),
@@ -127,8 +123,16 @@ def ids_of(plain: Mapping[str, Plain]) -> WireIds:
         venue_order_id=_text(plain, "venue_order_id"),
         tx_hash=_text(plain, "tx_hash"),
         nonce=nonce if isinstance(nonce, int) else None,
-        ends=ends,
+        ends=_deadline(plain, "ends"),
+        lapses=_deadline(plain, "lapses"),
     )
+
+
+def _deadline(plain: Mapping[str, Plain], name: str) -> Deadline | None:
+    if isinstance(wall := plain.get(f"{name}_wall_ns"), int):
+        return AtWall(wall)
+    height = plain.get(f"{name}_after_height")
+    return AfterHeight(height) if isinstance(height, int) else None
 
 
 def _text(plain: Mapping[str, Plain], name: str) -> str | None:
@@ -165,6 +169,10 @@ class MemoryJournal:
             self._delivered.pop(next(iter(self._delivered)))
         if client_order_id is not None and (known := self._open.get(client_order_id)):
             self._open[client_order_id] = evolve(known, fills=(*known.fills, trade_key), accepted=True)
+
+    def known(self, client_order_id: str) -> OpenIntent | None:
+        """The order while its end is not proven."""
+        return self._open.get(client_order_id)
 
     def closed(self, client_order_id: str, status: str, ts_ns: int) -> None:
         """See `Journal`."""

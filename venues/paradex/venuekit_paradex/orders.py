@@ -204,11 +204,13 @@ class ParadexOrders:
             if signed is None:
                 raise BadValue("a new order must be signed")
             body = self._order_body(payload, stamp.wall_ns // _MS_NS, signed)
-            until = AtWall(stamp.wall_ns + self._recv_window_ms * _MS_NS * 4 // 5)
-            return Prepared(self._new_request(body), ids, sign_again_after=until)
+            window_ns = self._recv_window_ms * _MS_NS
+            until, lapses = AtWall(stamp.wall_ns + window_ns * 4 // 5), AtWall(stamp.wall_ns + window_ns)
+            named = {client_id: WireIds(client_id, lapses=lapses) for client_id in draft.covers}
+            return Prepared(self._new_request(body), named, sign_again_after=until)
         if isinstance(payload, CancelOne):
-            named = WireIds(client_order_id=payload.client_id, venue_order_id=payload.venue_id)
-            return Prepared(self._cancel_request(payload), {payload.client_id: named})
+            target = WireIds(client_order_id=payload.client_id, venue_order_id=payload.venue_id)
+            return Prepared(self._cancel_request(payload), {payload.client_id: target})
         if isinstance(payload, CancelMarket):
             return Prepared(self._cancel_all_request(payload), ids)
         raise TypeError(f"not a draft of ours: {type(payload).__name__}")

@@ -113,7 +113,9 @@ def test_limit_orders_on_the_wire(codec, kit, route, name):
     assert body["signature_timestamp"] == 1_735_689_600_123
     request_schema("requests.OrderRequest").validate(body)
     assert (draft.op, draft.covers, draft.port) == ("submit", ("O-1",), "rpc" if route == "ws" else "rest")
-    assert dict(ready.ids) == {"O-1": WireIds(client_order_id="O-1")}
+    # Signed for a receive window of 30 s: read later than that, the venue refuses it.
+    lapses = AtWall(STAMP.wall_ns + 30_000_000_000)
+    assert dict(ready.ids) == {"O-1": WireIds(client_order_id="O-1", lapses=lapses)}
     assert not ready.same_bytes_safe
     # Four fifths of 30 s after the stamp the signature counts as stale.
     assert ready.sign_again_after == AtWall(STAMP.wall_ns + 24_000_000_000)
