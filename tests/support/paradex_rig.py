@@ -416,6 +416,7 @@ async def opened(x: Exchange, **changes: object) -> Rig:
 
     `own` changes the venue's own config, `options` the transports', `addresses` where it connects,
     `timeouts_ms` the time of single operations, `silence_ms` the bound of both streams, `journal` is kept.
+    Orders lapse 0.4 s after their signature: that is how long a lost one keeps a test waiting.
     """
     os.environ[KEY_VARIABLE] = SIMULATOR.demo_key()
     text = x.info.config_toml.replace("cmd:venuekit sim paradex --demo-key", f"env:{KEY_VARIABLE}")
@@ -424,7 +425,7 @@ async def opened(x: Exchange, **changes: object) -> Rig:
     config = evolve(
         config,
         transport=transport,
-        own=evolve(config.own, **changes.get("own", {})),
+        own=evolve(config.own, **{"recv_window_ms": 400, **changes.get("own", {})}),
         addresses={**config.addresses, **changes.get("addresses", {})},
         base=Path.cwd(),
     )

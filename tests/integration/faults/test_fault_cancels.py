@@ -249,7 +249,6 @@ def test_an_id_that_another_session_uses_is_refused_here() -> None:
     run(body)
 
 
-@pytest.mark.xfail(reason="a look-up by our id takes another session's order of the same name for ours")
 def test_an_id_that_the_venue_knows_and_we_do_not_never_turns_the_other_order_into_ours() -> None:
     async def body(rig: Rig) -> None:
         # The stream does not say it, so only the venue's refusal does.

@@ -95,7 +95,7 @@ def test_books_through_a_storm(seed: int) -> None:
         for market in (BTC, ETH):
             rig.want(DataKind.BOOK_DELTAS, market)
         await rig.two_sided(BTC)
-        for kind, chance in (("F16", 0.02), ("F14", 0.02), ("F12", 0.002)):
+        for kind, chance in (("F16", 0.004), ("F14", 0.02), ("F12", 0.001)):
             rig.x.fault(kind, trigger={"chance": chance}, points=["out"], label="order_book.*", keep_bytes=9)
         for _ in range(30):
             await asyncio.sleep(0.06)

@@ -89,6 +89,20 @@ def test_fills_of_an_order_without_a_reply_come_once(fault: dict) -> None:
     run(body, timeouts_ms=QUICK_RPC)
 
 
+@pytest.mark.xfail(reason="a look-up that finds nothing is taken as proof while the signature still holds")
+def test_a_submit_that_the_venue_reads_late_is_not_rejected_before() -> None:
+    async def body(rig: Rig) -> None:
+        rig.x.fault("F09", points=["in"], label=SUBMIT, delay_ms=1_500)
+        order = rig.submit("O-1")
+        await until(lambda: rig.x.orders("O-1"), "the venue takes it, late")
+        assert order.status == OrderStatus.SUBMITTED, "within its receive window it may still arrive"
+        await rig.status(order, "ACCEPTED")
+        rig.x.cross("O-1", "0.004")
+        await rig.status(order, "PARTIALLY_FILLED")
+
+    run(body, timeouts_ms=QUICK_RPC, own={"recv_window_ms": 3_000})
+
+
 def test_both_sockets_dropped_the_moment_after_a_submit() -> None:
     async def body(rig: Rig) -> None:
         rig.want(DataKind.BOOK_DELTAS)
