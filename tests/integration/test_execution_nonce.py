@@ -11,9 +11,11 @@ from memory_wire import answers, never_left, reply_lost, request_lost
 from nautilus_trader.model import OrderSide, OrderStatus, Price, Quantity
 
 from venuekit.errors import SendFailed
+from venuekit.interfaces.records import BalanceRecord, Source
 from venuekit.interfaces.request import Evidence, Reply
 from venuekit.runtime.clock import ManualClock
 from venuekit.runtime.journal import MemoryJournal
+from venuekit.runtime.session import SessionState
 
 
 def run(body: Callable[[Rig], Awaitable[None]], *, journal: MemoryJournal | None = None) -> None:
@@ -330,6 +332,7 @@ def test_orders_of_an_earlier_run_keep_their_client_ids() -> None:
         await rig.run(20_000)
         names = [str(order.client_order_id) for order in asking.result().orders]
         assert sorted(names) == ["O-1", "O-2"]
+        assert [line for line in rig.engine.log if not line.startswith("account")] == [], "told by it alone"
         assert [entry.intent.facts.client_order_id for entry in journal.open_intents()] == ["O-1", "O-2"]
         await rig.stop()
 
@@ -411,6 +414,7 @@ def test_an_order_of_another_session_is_followed_and_can_be_cancelled() -> None:
         rig.service.cancel([external])
         await rig.run(10)
         assert rig.events("NV-900") == ["accepted", "canceled"]
+        assert rig.counters.get("sends_failed.cancel.not_sent") == 0
 
     run(body)
 
@@ -474,5 +478,82 @@ def test_a_command_the_venue_drafts_nothing_for_ends() -> None:
         await rig.submit("O-2")
         assert rig.events("O-2") == ["submitted", "rejected"]
         assert rig.exchange.commands() == []
+
+    run(body)
+
+
+def test_a_silently_lost_cancel_is_found_by_the_periodic_check() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1")
+        rig.exchange.mute = True
+        rig.exchange._cancel({"index": 500})
+        rig.exchange.mute = False
+        await rig.run(5_000)
+        asking = asyncio.ensure_future(rig.service.order_reports(True, None))
+        await rig.run(1_000)
+        assert asking.result() == []
+        assert rig.events("O-1") == ["submitted", "accepted", "canceled"]
+
+    run(body)
+
+
+def test_a_record_that_breaks_the_service_is_read_over_rest() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1")
+        whole = rig.service._tracker
+
+        class Broken:
+            def __getattr__(self, name: str) -> object:
+                return getattr(whole, name)
+
+            def apply_fill(self, fill: object, now: object) -> object:
+                rig.service._tracker = whole
+                raise RuntimeError("a bug")
+
+        rig.service._tracker = Broken()
+        rig.exchange.match(1, "0.400", order_frame=False)
+        assert rig.events("O-1") == ["submitted", "accepted"]
+        await rig.run(2_000)
+        assert rig.counters.get("private.failed") == 1
+        assert rig.events("O-1")[-1] == "filled 0.400@100.0 9000"
+
+    run(body)
+
+
+def test_an_older_balance_never_replaces_a_newer_one() -> None:
+    async def body(rig: Rig) -> None:
+        newest = BalanceRecord(ts_event=rig.clock.wall_ns() + 5, source=Source.STREAM)
+        rig.service.on_decoded([newest, BalanceRecord(ts_event=7, source=Source.STREAM)], 1)
+        assert rig.engine.accounts[-1][-1] == newest.ts_event
+        assert rig.counters.get("private.stale_balances") == 1
+
+    run(body)
+
+
+def test_a_stream_lost_again_during_the_recovery_is_recovered_again_before_submits() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1")
+        real, seen, ready = rig.exchange.http, [], []
+
+        def http(request: object) -> Reply:
+            if request.path == "/open" and not seen:
+                seen.append(request)
+                rig.exchange.cut()
+            return real(request)
+
+        tell = rig.service.on_session_state
+
+        def on_state(state: SessionState, why: str) -> None:
+            tell(state, why)
+            if state is SessionState.LIVE:
+                ready.append(rig.service.ready)
+
+        rig.service.on_session_state = on_state
+        rig.exchange.http = http
+        rig.exchange.cut()
+        await rig.run(5_000)
+        assert ready == [False, False], "live is not known yet"
+        assert rig.service.ready
+        assert rig.counters.get("recovery.done") == 1
 
     run(body)

@@ -489,3 +489,30 @@ def test_one_differing_value_is_no_sign_of_another_order() -> None:
     assert bench.events() == ["submitted", "accepted", "changed 1.000 99.5"], (
         "a venue may reprice what would cross"
     )
+
+
+def test_fills_the_mass_status_did_not_reach_are_never_delivered_later() -> None:
+    bench = Bench()
+    side = bench.fill_record("f", "1").side
+    record = bench.record(
+        OrderStatus.PARTIALLY_FILLED, filled="0.500", quantity="1.000", price="100.0", side=side, at=50
+    )
+    bench.tracker.baseline(record, [], bench.now)
+    assert str(bench.tracker.state_of("O-1").filled) == "0.500"
+    bench.fill("old", "0.500", at=10)
+    assert bench.engine.log == []
+    assert bench.counters.get("fills.before_baseline") == 1
+
+
+def test_silence_after_the_last_block_reads_the_fills_before_it_is_an_end() -> None:
+    bench = Bench()
+    bench.order(ids=WireIds(client_order_id="O-1", ends=AfterHeight(50)))
+    bench.see(OPEN, filled="0", at=0)
+    bench.clock.advance(10 * S)
+    bench.do(bench.tracker.apply_tick(Tick(51, 0), bench.now))
+    gone = NotFound(conclusive=True)
+    bench.wait(0.3, answer=gone)
+    assert (len(bench.look_ups), len(bench.fetches)) == (1, 1)
+    assert bench.events() == ["submitted", "accepted"]
+    bench.wait(1, answer=gone)
+    assert bench.events() == ["submitted", "accepted", "expired"]
