@@ -422,3 +422,47 @@ def test_tls_is_verified(driver, tmp_path, monkeypatch, trusted, host, passes):
             assert seen == []
     finally:
         rules.verified_tls.cache_clear()
+
+
+def test_a_late_reply_is_never_taken_for_that_of_the_next_request(driver):
+    """With one connection in all: the request that was given up takes its connection with it."""
+    gave_up = asyncio.Event()
+
+    async def handle(reader, writer):
+        head, _ = await read_request(reader)
+        if b"/late" in head:
+            await gave_up.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+        else:
+            writer.write(OK)
+        await writer.drain()
+
+    async def use(client):
+        with pytest.raises(SendFailed):
+            await client.send(HttpRequest("op", "GET", "/late"))
+        gave_up.set()
+        return await client.send(HttpRequest("slow", "GET", "/next"))
+
+    reply = asyncio.run(with_server(driver, handle, use, timeout_ms=100, connections="1"))
+    assert reply.body == b"{}"
+
+
+def test_many_at_once_get_their_own_replies(driver):
+    """More requests than connections, answered out of order."""
+
+    async def handle(reader, writer):
+        while True:
+            head, _ = await read_request(reader)
+            number = int(head.split(b" ")[1].rpartition(b"/")[2])
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            body = str(number).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            await writer.drain()
+
+    async def use(client):
+        numbers = range(60)
+        replies = await asyncio.gather(*(client.send(HttpRequest("op", "GET", f"/{n}")) for n in numbers))
+        return [int(reply.body) for reply in replies]
+
+    assert asyncio.run(with_server(driver, handle, use, connections="8")) == list(range(60))
