@@ -6,6 +6,7 @@ from engine_double import limit
 from nautilus_trader.model import OrderStatus, Price, Quantity
 from tracker_bench import T0, Bench, S
 
+from venuekit.core.reconcile import fills_under_way
 from venuekit.interfaces.orders import Received, RefusedOutcome, Unknown
 from venuekit.interfaces.reconciliation import Found, NotFound
 from venuekit.interfaces.records import FillKind, ModifyResult, Source, WireIds
@@ -516,3 +517,16 @@ def test_silence_after_the_last_block_reads_the_fills_before_it_is_an_end() -> N
     assert bench.events() == ["submitted", "accepted"]
     bench.wait(1, answer=gone)
     assert bench.events() == ["submitted", "accepted", "expired"]
+
+
+def test_positions_are_not_compared_while_fills_are_under_way() -> None:
+    bench = Bench()
+    order = opened(bench)
+    assert not fills_under_way(bench.tracker)
+    bench.see(OrderStatus.PARTIALLY_FILLED, filled="0.400", at=5)
+    assert fills_under_way(bench.tracker)
+    bench.fill("t1", "0.400", at=5)
+    assert not fills_under_way(bench.tracker)
+    modify(bench, order, price="101.0")
+    bench.fill("t2", "0.100", at=6)
+    assert fills_under_way(bench.tracker), "held back by the change"

@@ -1,0 +1,60 @@
+"""A submit that the venue may still read: not finding it proves nothing until its signature has lapsed."""
+
+from __future__ import annotations
+
+from nautilus_trader.model import OrderStatus
+from tracker_bench import T0, Bench, S
+
+from venuekit.interfaces.orders import Received
+from venuekit.interfaces.reconciliation import NotFound
+from venuekit.interfaces.records import WireIds
+from venuekit.interfaces.request import Evidence
+from venuekit.interfaces.time import AtWall
+
+ABSENT = NotFound(conclusive=True)
+TIMES = {"lookup_settles_ms": 2_000, "history_lag_ms": 5_000}
+
+
+def lost(secs: int | None) -> Bench:
+    """A submit whose reply never came; the venue takes it for so many seconds."""
+    bench = Bench(**TIMES)
+    lapses = None if secs is None else AtWall(T0 + secs * S)
+    bench.order(ids=WireIds(client_order_id="O-1", lapses=lapses))
+    bench.do(bench.tracker.apply_submit_failed("O-1", Evidence.MAYBE_SENT, "timeout", bench.now))
+    return bench
+
+
+def test_it_is_not_rejected_while_it_may_still_arrive() -> None:
+    bench = lost(30)
+    bench.wait(34.5, answer=ABSENT)
+    assert bench.events() == ["submitted"]
+    assert len(bench.look_ups) >= 5, "it is asked about all the time"
+    bench.see(OrderStatus.ACCEPTED)
+    assert bench.events() == ["submitted", "accepted"], "it did arrive"
+
+
+def test_it_is_rejected_once_it_cannot_arrive_any_more() -> None:
+    bench = lost(30)
+    bench.wait(60, answer=ABSENT)
+    assert bench.events() == ["submitted", "rejected"]
+
+
+def test_without_a_lapse_what_settles_is_enough() -> None:
+    bench = lost(None)
+    bench.wait(20, answer=ABSENT)
+    assert bench.events() == ["submitted", "rejected"]
+
+
+def test_what_the_venue_has_read_needs_no_lapse() -> None:
+    bench = Bench(**TIMES)
+    ids = WireIds(client_order_id="O-1", lapses=AtWall(T0 + 3_600 * S))
+    bench.order(ids=ids)
+    bench.do(bench.tracker.apply_submit("O-1", Received(WireIds()), bench.now))
+    bench.wait(120, answer=ABSENT)
+    assert bench.events() == ["submitted", "rejected"]
+
+
+def test_the_lapse_survives_what_is_learned_of_the_order() -> None:
+    bench = lost(30)
+    bench.tracker.sending("O-1", WireIds(tx_hash="h"), bench.now)
+    assert bench.tracker.get("O-1").ids.lapses == AtWall(T0 + 30 * S)
