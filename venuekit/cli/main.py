@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
     except VenuekitError as error:
-        _report(settings, error.message, error.hint, getattr(error, "__notes__", ()))
+        _report(settings, error.message, error.hint or error.to_do, getattr(error, "__notes__", ()))
         return EXIT_FAILURE
     except Exception as error:
         # The last catch of the process: a defect is told in the same two lines, and whole with --debug.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from venuekit.cli.output import emit, say, table, wants_json
+from venuekit.host.error_text import PROVES, to_do
 from venuekit.interfaces.manifest import Manifest
 
 
@@ -27,12 +28,12 @@ def show_errors(key: str, manifest: Manifest) -> None:
     """Print the venue's error table."""
     if wants_json():
         for rule in manifest.errors:
-            row = {"domain": rule.domain, "code": rule.code, "proves": rule.says.value, "advice": rule.advice}
+            row = {"domain": rule.domain, "code": rule.code, "proves": rule.says.value, "advice": to_do(rule)}
             emit({"event": "error_code", "venue": key, **row})
         return
     table(
         ("DOMAIN", "CODE", "PROVES", "WHAT TO DO"),
-        [(rule.domain, rule.code, rule.says.value, rule.advice) for rule in manifest.errors],
+        [(rule.domain, rule.code, PROVES[rule.says], to_do(rule)) for rule in manifest.errors],
     )
 
 

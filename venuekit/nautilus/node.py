@@ -83,7 +83,7 @@ class Failures:
 
     def add(self, name: str, error: BaseException) -> None:
         """The failure is kept; the first one also runs `on_first`."""
-        hint = error.hint if isinstance(error, VenuekitError) else ""
+        hint = error.hint or error.to_do if isinstance(error, VenuekitError) else ""
         self.found.append((f"{name} could not connect: {_one_line(error)}", hint))
         if len(self.found) == 1 and self.on_first is not None:
             self.on_first()

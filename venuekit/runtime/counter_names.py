@@ -24,6 +24,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "session.lost": "losses that a codec found in its stream",
     "session.listener_failed": "listeners of a session's state that raised",
     "session.handler_failed_twice": "handlers that raised again on the doubt that their first failure raised",
+    "session.connection_crashed": "connections that a defect in a codec ended; they are made anew",
     "session.shard_failed": "further connections that cannot work; their topics bring nothing",
     "topics.confirmed": "subscriptions that the venue confirmed",
     "topics.left": "unsubscriptions that the venue confirmed",
@@ -103,6 +104,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "reads.history_lags": "reads repeated because the venue's history trails its stream",
     "journal.open_intents": "orders of an earlier run without a proven end",
     "journal.failed": "entries that the journal could not write",
+    "journal.upkeep_failed": "attempts to make a journal's files smaller that failed; they are repeated",
     "alarms.<kind>": "contradictions that a person should look at, by kind; the log says which order",
     # Towards the engine
     "reports.orders": "order reports given to the engine",
