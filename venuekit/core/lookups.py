@@ -19,6 +19,7 @@ from venuekit.core.order_state import (
     Tracked,
 )
 from venuekit.core.telling import UNTOLD, close_modifies, matches, reject, updated
+from venuekit.interfaces.time import passed
 
 if TYPE_CHECKING:
     from venuekit.core.agenda import Agenda
@@ -38,7 +39,7 @@ def denied_existence(
 ) -> list[Action]:
     """A conclusive not-found: it proves a refusal only when it was asked late enough to see the order."""
     order.denied_existence += 1
-    settled = asked.wall_ns - order.sent_wall_ns >= agenda.settle_ns
+    settled = asked.wall_ns - order.sent_wall_ns >= agenda.settle_ns and not _may_arrive(order, asked, agenda)
     if not order.known_at_venue:
         needed = _DENIALS_AFTER_RECEIPT if order.sending is Sending.RECEIVED else 1
         if not (order.ours and settled and order.sending in _WAITS) or order.denied_existence < needed:
@@ -56,11 +57,20 @@ def denied_existence(
     return []
 
 
+def _may_arrive(order: Tracked, asked: Moment, agenda: Agenda) -> bool:
+    """True while the venue may still take bytes it had not read: then finding no order proves nothing."""
+    lapses = order.ids.lapses
+    if lapses is None or order.sending is not Sending.UNKNOWN or order.known_at_venue:
+        return False
+    # Later by what settles: the venue's clock is not ours, and its lists lag.
+    return not passed(lapses, asked.wall_ns - agenda.settle_ns, agenda.tick)
+
+
 def name_taken(
     order: Tracked, record: OrderRecord, asked: Moment, now: Moment, agenda: Agenda
 ) -> list[Action]:
     """Another order works under our client id: ours is refused, once the answer would show it."""
-    settled = asked.wall_ns - order.sent_wall_ns >= agenda.settle_ns
+    settled = asked.wall_ns - order.sent_wall_ns >= agenda.settle_ns and not _may_arrive(order, asked, agenda)
     waits = order.told in UNTOLD and order.sending in _WAITS
     if not (waits and settled and record.status in WORKING):
         return []

@@ -392,6 +392,7 @@ def merged_ids(old: WireIds, new: WireIds) -> WireIds:
         tx_hash=new.tx_hash or old.tx_hash,
         nonce=new.nonce if new.nonce is not None else old.nonce,
         ends=new.ends or old.ends,
+        lapses=new.lapses or old.lapses,
     )
 
 
