@@ -89,7 +89,6 @@ def test_fills_of_an_order_without_a_reply_come_once(fault: dict) -> None:
     run(body, timeouts_ms=QUICK_RPC)
 
 
-@pytest.mark.xfail(reason="a look-up that finds nothing is taken as proof while the signature still holds")
 def test_a_submit_that_the_venue_reads_late_is_not_rejected_before() -> None:
     async def body(rig: Rig) -> None:
         rig.x.fault("F09", points=["in"], label=SUBMIT, delay_ms=1_500)
