@@ -133,7 +133,7 @@ def _scaled_decimal(text: str, places: int) -> int:
     try:
         sign, digits, exponent = Decimal(text).as_tuple()
     except InvalidOperation as error:
-        raise BadValue(f"not a decimal number: {text!r}") from error
+        raise BadValue(f"not a decimal number: {text[:_LONGEST_TEXT]!r}") from error
     if not isinstance(exponent, int) or abs(exponent) > _LONGEST_TEXT or len(digits) > _LONGEST_TEXT:
         raise BadValue(f"not a usable number: {text[:_LONGEST_TEXT]!r}")
     number = int("".join(map(str, digits))) * (-1 if sign else 1)

@@ -34,13 +34,16 @@ def parse_increment(text: str) -> Increment:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise BadValue(f"{text!r} is not a number") from None
+        raise BadValue(f"{text[:MAX_DIGITS]!r} is not a number") from None
     if not value.is_finite() or value <= 0:
-        raise BadValue(f"{text!r} is not a positive step")
+        raise BadValue(f"{text[:MAX_DIGITS]!r} is not a positive step")
+    # Decimal would cut digits beyond its own 28 in silence.
+    if abs(value.adjusted()) > MAX_DIGITS or value.normalize() != value:
+        raise BadValue(f"a step of {text[:MAX_DIGITS]!r} cannot be held exactly")
     plain = f"{value.normalize():f}"
     precision = len(plain.partition(".")[2])
     if precision > MAX_PRECISION or len(plain) > MAX_DIGITS:
-        raise BadValue(f"a step of {text!r} cannot be held exactly")
+        raise BadValue(f"a step of {text[:MAX_DIGITS]!r} cannot be held exactly")
     return Increment(plain, precision)
 
 

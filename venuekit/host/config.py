@@ -38,6 +38,9 @@ SLOTS: Mapping[str, tuple[Kind, str | None]] = {
 OPTION_SLOTS = ("http", "stream", "rpc", "retry")
 """The slots whose factories take options."""
 
+MEMORY = "memory"
+"""The journal that ends with the process."""
+
 LogLevel = Literal["OFF", "TRACE", "DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -135,6 +138,10 @@ class VenueSection:
     """By bucket: less than the venue grants where other programs share it, more where it grants more."""
     transport: TransportSection = Factory(TransportSection)
     """Which plugins carry the bytes, and their options."""
+    journal: str = MEMORY
+    """Where orders are remembered: `memory`, a folder for one file an account, or a file `*.journal`."""
+    journal_durable: bool = False
+    """Every line of a journal in a file survives a power cut, too, at the cost of a disk flush each."""
 
 
 @frozen(kw_only=True)
@@ -157,6 +164,9 @@ class VenueConfig:
     """By operation, over the manifest's."""
     limits: Mapping[str, LimitSection] = field(factory=dict)
     """By bucket, over the manifest's."""
+    journal: str = MEMORY
+    """`memory`, or a path relative to `base`."""
+    journal_durable: bool = False
 
 
 @frozen(kw_only=True)
@@ -213,6 +223,8 @@ def parse_config(
         tree = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source} is not valid TOML: {error}", hint="mend the line named above.") from None
+    except RecursionError:
+        raise ConfigError(f"{source} is nested too deeply", hint="no field needs that.") from None
     _apply_environment(tree, os.environ if environ is None else environ)
     for flag in flags:
         name, equals, value = flag.partition("=")
@@ -269,6 +281,8 @@ def parse_venue(
         base=Path() if base is None else base,
         timeouts_ms=checked.timeouts_ms,
         limits=checked.limits,
+        journal=checked.journal,
+        journal_durable=checked.journal_durable,
     )
 
 
@@ -427,6 +441,8 @@ def _assign(tree: dict[str, object], parts: Sequence[str], text: str, source: st
         value: object = tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
     except tomllib.TOMLDecodeError:
         value = text
+    except RecursionError:
+        raise ConfigError("is nested too deeply", path=source, hint="no field needs that.") from None
     table = tree
     for part in parts[:-1]:
         inner = table.setdefault(part, {})

@@ -127,7 +127,7 @@ def _parse(text: str) -> object:
 def _parse_lines(name: str, header: Mapping[str, object], lines: Sequence[str]) -> Capture:
     version = header["venuekit_capture"]
     if version != VERSION:
-        raise CaptureError(f"{name} has version {version}, this program reads {VERSION}")
+        raise CaptureError(f"{name} has version {str(version)[:20]}, this program reads {VERSION}")
     entries: list[Entry] = []
     for number, line in enumerate(lines, start=2):
         row = _parse(line)
@@ -138,7 +138,7 @@ def _parse_lines(name: str, header: Mapping[str, object], lines: Sequence[str]) 
         try:
             entries.append(_parse_entry(row))
         except (KeyError, ValueError, TypeError) as error:
-            raise CaptureError(f"{name} line {number} is foreign: {error}") from error
+            raise CaptureError(f"{name} line {number} is foreign: {str(error)[:120]}") from error
     return Capture(_texts(header), tuple(entries))
 
 
@@ -169,7 +169,7 @@ def _parse_frames(name: str, whole: Mapping[str, object]) -> Capture:
         try:
             entries.append(Entry(What.IN, stamp, 1, _parse_frame(row)))
         except ValueError as error:
-            raise CaptureError(f"{name}: frame {number}: {error}") from error
+            raise CaptureError(f"{name}: frame {number}: {str(error)[:120]}") from error
     return Capture(about, tuple(entries))
 
 

@@ -15,6 +15,10 @@ from venuekit.interfaces.request import HttpRequest
 from venuekit.interfaces.venue import VenueContext
 
 
+UNREADABLE = (msgspec.MsgspecError, BadValue, ValueError, ArithmeticError, RecursionError)
+"""What a row can raise whose texts are no numbers, no names, or no JSON at all."""
+
+
 class Market(msgspec.Struct, rename="camel"):
     """One row of `markets`, as far as an instrument needs it."""
 
@@ -45,20 +49,19 @@ class IndexerInstruments:
             )
         try:
             rows = msgspec.json.decode(reply.body, type=_Markets).markets
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise DecodeError(f"the list of markets cannot be read: {error}", kind="markets") from error
         loaded: list[Instrument] = []
         for ticker, raw in rows.items():
             try:
                 market = msgspec.json.decode(raw, type=Market)
                 instrument = parse_market(market, self._ctx.clock.wall_ns())
-            except (msgspec.DecodeError, BadValue) as error:
+                if only is None or instrument.id in only:
+                    self._ctx.symbols.add(market.ticker, instrument)
+                    loaded.append(instrument)
+            except UNREADABLE as error:
                 self._ctx.counters.inc("quarantined.market")
-                self._ctx.log.warning("market %s is left out: %s", ticker, error)
-                continue
-            if only is None or instrument.id in only:
-                self._ctx.symbols.add(market.ticker, instrument)
-                loaded.append(instrument)
+                self._ctx.log.warning("market %.60s is left out: %.200s", ticker, error)
         return loaded
 
 
@@ -66,7 +69,7 @@ def parse_market(market: Market, ts_ns: int) -> CryptoPerpetual:
     """One market as a linear perpetual; raise `BadValue` for a grid or fraction that cannot be held."""
     base, _, quote = market.ticker.partition("-")
     if not base or quote != "USD":
-        raise BadValue(f"ticker {market.ticker!r} is not BASE-USD")
+        raise BadValue(f"ticker {market.ticker[:40]!r} is not BASE-USD")
     tick, step = parse_increment(market.tick_size), parse_increment(market.step_size)
     return CryptoPerpetual(
         instrument_id=InstrumentId.from_str(f"{market.ticker}-PERP.DYDX"),

@@ -8,6 +8,7 @@ from decimal import Decimal
 import msgspec
 from nautilus_trader.model import CryptoPerpetual, Currency, InstrumentId, Money, Price, Quantity, Symbol
 
+from venuekit.core.numbers import decimal_text
 from venuekit.core.symbols import parse_increment
 from venuekit.errors import BadValue, DecodeError, Refused
 from venuekit.interfaces.model import Instrument
@@ -16,6 +17,10 @@ from venuekit.interfaces.venue import VenueContext
 
 FRACTION = Decimal(10_000)
 """Margin fractions are whole numbers of basis points."""
+
+
+UNREADABLE = (msgspec.MsgspecError, BadValue, DecodeError, ValueError, ArithmeticError, RecursionError)
+"""What a row can raise whose texts are no numbers, no names, or no JSON at all."""
 
 
 class Detail(msgspec.Struct):
@@ -55,7 +60,7 @@ class OrderBookInstruments:
             raise Refused(f"the venue answered {reply.status} to the list of markets", code=str(reply.status))
         try:
             answer = msgspec.json.decode(reply.body, type=_Details)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise DecodeError(f"the list of markets cannot be read: {error}", kind="markets") from error
         if answer.code != 200:
             raise Refused(
@@ -66,36 +71,36 @@ class OrderBookInstruments:
             try:
                 detail = msgspec.json.decode(raw, type=Detail)
                 instrument = parse_detail(detail, self._ctx.clock.wall_ns())
-            except (msgspec.DecodeError, BadValue) as error:
+                if only is None or instrument.id in only:
+                    self._ctx.symbols.add(str(detail.market_id), instrument)
+                    loaded.append(instrument)
+            except UNREADABLE as error:
                 self._ctx.counters.inc("quarantined.market")
-                self._ctx.log.warning("a market is left out: %s", error)
-                continue
-            if only is None or instrument.id in only:
-                self._ctx.symbols.add(str(detail.market_id), instrument)
-                loaded.append(instrument)
+                self._ctx.log.warning("a market is left out: %.200s", error)
         return loaded
 
 
 def parse_detail(detail: Detail, ts_ns: int) -> CryptoPerpetual:
     """One market as a linear perpetual; raise `BadValue` for what is no perpetual or cannot be held."""
     if detail.market_type != "perp":
-        raise BadValue(f"market {detail.symbol!r} is a {detail.market_type!r}, not a perpetual")
+        raise BadValue(f"market {detail.symbol[:40]!r} is a {detail.market_type[:40]!r}, not a perpetual")
     tick = parse_increment(_step(detail.supported_price_decimals))
     step = parse_increment(_step(detail.supported_size_decimals))
+    usdc = Currency.from_str("USDC")
     return CryptoPerpetual(
         instrument_id=InstrumentId.from_str(f"{detail.symbol}-USD-PERP.LIGHTER"),
         raw_symbol=Symbol(str(detail.market_id)),
         base_currency=Currency.from_str(detail.symbol),
         # Quoted in USD, booked in USDC: Nautilus takes costs and profits in the quote currency.
-        quote_currency=Currency.from_str("USDC"),
-        settlement_currency=Currency.from_str("USDC"),
+        quote_currency=usdc,
+        settlement_currency=usdc,
         is_inverse=False,
         price_precision=tick.precision,
         size_precision=step.precision,
         price_increment=Price.from_str(tick.text),
         size_increment=Quantity.from_str(step.text),
         min_quantity=Quantity.from_str(detail.min_base_amount),
-        min_notional=Money.from_str(f"{Decimal(detail.min_quote_amount):.2f} USDC"),
+        min_notional=Money.from_str(f"{decimal_text(detail.min_quote_amount, usdc.precision)} USDC"),
         margin_init=Decimal(detail.default_initial_margin_fraction) / FRACTION,
         margin_maint=Decimal(detail.maintenance_margin_fraction) / FRACTION,
         ts_event=ts_ns,

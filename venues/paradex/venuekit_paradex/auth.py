@@ -126,7 +126,7 @@ def _parse_claims(jwt: str) -> _Claims | None:
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         return msgspec.json.decode(payload, type=_Claims)
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
+    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
         return None
 
 
@@ -135,9 +135,9 @@ def _parse_reply(reply: Reply, now_ns: int) -> str:
         return _parse_token(reply.body)
     try:
         body = msgspec.json.decode(reply.body, type=_ErrorBody)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         body = _ErrorBody()
-    what = f"Paradex refused to log in: HTTP {reply.status} {body.error} {body.message}".rstrip()
+    what = f"Paradex refused to log in: HTTP {reply.status} {body.error} {body.message}".rstrip()[:300]
     if reply.status == 429:
         raise RateLimited(what, retry_after_ns=_retry_after_ns(reply.headers, now_ns))
     if body.error in _ONBOARDING_CODES:
@@ -150,7 +150,7 @@ def _parse_reply(reply: Reply, now_ns: int) -> str:
 def _parse_token(body: bytes) -> str:
     try:
         jwt = msgspec.json.decode(body, type=_TokenBody).jwt_token
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         # The body is not shown: it may hold a token in another form.
         raise NotReady("Paradex answered a login without a readable token") from None
     if not jwt or not all("!" <= character <= "~" for character in jwt):

@@ -185,7 +185,7 @@ class ParadexStream:
         if asked is not None:
             return (_acknowledged(*asked, error),)
         if key >= _OWN_IDS:
-            return (Quarantined("unasked", f"reply {key}", private=self._private),)
+            return (Quarantined("unasked", f"reply {key}"[:200], private=self._private),)
         if error is None:
             return (StreamReply(key, ok=True, body=bytes(envelope.result)),)
         reply = StreamReply(key, ok=False, body=bytes(envelope.error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from nautilus_trader.model import (
@@ -226,7 +226,11 @@ def _settlement(symbol: Symbol) -> Currency:
 def _exact_or_cut(value: Number, currency: Currency) -> Money:
     """An amount in `currency`; digits beyond its precision, which only old rows have, are cut toward zero."""
     unit = Decimal(1).scaleb(-currency.precision)
-    return Money.from_decimal(parse_decimal(value, "the amount").quantize(unit, ROUND_DOWN), currency)
+    try:
+        amount = parse_decimal(value, "the amount").quantize(unit, ROUND_DOWN)
+    except InvalidOperation:
+        raise DecodeError("an amount beyond every currency", kind="bad_number") from None
+    return Money.from_decimal(amount, currency)
 
 
 _LONG_SIDES: Final = {"LONG": 1, "BUY": 1, "SHORT": -1, "SELL": -1, "": 0}
