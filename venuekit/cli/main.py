@@ -26,6 +26,7 @@ COMMANDS = {
     "config": ("venuekit.cli.config", "Look at a config file."),
     "demo": ("venuekit.cli.demo", "Trade on a simulator with one node, then check every fill."),
     "instruments": ("venuekit.cli.instruments", "List the instruments of a venue."),
+    "journal": ("venuekit.cli.journal", "Look at the journal of an account."),
     "record": ("venuekit.cli.record", "Write what a venue sends to a capture."),
     "replay": ("venuekit.cli.replay", "Send a capture through codec, book and node."),
     "run": ("venuekit.cli.run", "Run one node from a config file."),

@@ -16,13 +16,13 @@ from venuekit.errors import ConfigError, Unsupported, VenuekitError
 from venuekit.host.config import tuned
 from venuekit.host.defaults import DEFAULTS
 from venuekit.host.health import VenueHealth
+from venuekit.host.journals import JournalKeeper
 from venuekit.host.plugins import Registry, installed
 from venuekit.host.secrets import resolve_secret
 from venuekit.interfaces.hooks import Kind
 from venuekit.interfaces.manifest import PortKind, StreamAuth
 from venuekit.interfaces.venue import Parts, VenueContext
 from venuekit.runtime.execution import ExecutionService
-from venuekit.runtime.journal import MemoryJournal
 from venuekit.runtime.market_data import MarketDataService
 from venuekit.runtime.pacer import Pacer
 from venuekit.runtime.requester import Requester
@@ -116,7 +116,7 @@ class OpenedVenue:
         self._descriptor = self._registry.venue(config.key)
         self.manifest: Manifest = tuned(self._registry.manifest(config.key), config)
         self._layers = layers or Layers()
-        self._journal = journal
+        self._journals = JournalKeeper(config, self.manifest.venue, journal, self.counters, self.log)
         self._trace_commands = trace_commands
         self._closers: list[Callable[[], object]] = []
         self._ports: dict[str, Requester] = {}
@@ -219,7 +219,7 @@ class OpenedVenue:
             ports={**self._ports, **{name: self._requester(name, port) for name, port in rpc.items()}},
             resolve=resolve,
             pacer=self._pacer,
-            journal=self._journal or MemoryJournal(),
+            journal=self._journals.opened(),
             clock=self.clock,
             counters=self.counters,
             log=self.log,
@@ -241,6 +241,7 @@ class OpenedVenue:
         """Ports and tokens are closed; the services must have been stopped by whoever started them."""
         if self.tokens is not None:
             await self.tokens.close()
+        self._journals.close()
         closers, self._closers = self._closers, []
         for close in closers:
             result = close()
@@ -286,7 +287,9 @@ class OpenedVenue:
             return signer
 
         # A command that prints a key, and the tables of a signer, take longer than the loop may stand still.
-        return await asyncio.to_thread(build)
+        signer = await asyncio.to_thread(build)
+        self._journals.account = facts.get("account") or signer.public
+        return signer
 
     def _with_reconciler(self, parts: Parts) -> Parts:
         name = self.config.transport.reconciliation
