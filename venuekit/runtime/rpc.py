@@ -57,10 +57,11 @@ class StreamPort:
         except NotReady as error:
             raise SendFailed(error.message, evidence=Evidence.NOT_SENT) from error
         pending = _Pending(request.op, request.method, asyncio.get_running_loop().create_future())
-        self._session.send(frame)
+        # Registered first: over a pipe in memory the reply may come before `send` returns.
         self._pending[key] = pending
         heard = self._session.heard
         try:
+            self._session.send(frame)
             on_sent()
             async with bounded(self._clock, self._timeout_ns(request.op)):
                 return await pending.reply

@@ -170,3 +170,20 @@ def test_another_kind_of_request_is_a_mistake():
             await port.send(HttpRequest("op", "GET", "/x"))
 
     play(script)
+
+
+def test_a_reply_that_comes_inside_the_send_is_not_lost():
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        link = world.server.link
+        send = link.send
+
+        def answers_at_once(frame: bytes | str) -> None:
+            send(frame)
+            link.says(reply=[1])
+
+        link.send = answers_at_once
+        task = asyncio.ensure_future(port.send(ORDER))
+        await world.run()
+        assert (await task).status == "ok"
+
+    play(script)
