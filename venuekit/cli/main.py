@@ -50,6 +50,7 @@ class LazyGroup(click.Group):
             found: object = importlib.import_module(COMMANDS[cmd_name][0]).command
         elif cmd_name in installed().keys(Kind.COMMAND):
             found = installed().load(Kind.COMMAND, cmd_name)
+            _give_desk(ctx)
         else:
             return None
         if not isinstance(found, click.Command):
@@ -61,6 +62,14 @@ class LazyGroup(click.Group):
         rows = [(name, COMMANDS[name][1] if name in COMMANDS else "") for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl([(name, text or "From a plugin.") for name, text in rows])
+
+
+def _give_desk(ctx: click.Context) -> None:
+    """Let the commands of a plugin print, read secrets and open their venue."""
+    from venuekit.cli.desk import Desk
+    from venuekit.interfaces.commands import DESK_KEY
+
+    ctx.meta[DESK_KEY] = Desk(ctx.ensure_object(Settings))
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -142,7 +142,7 @@ class OpenedVenue:
                 if spec.kind is not PortKind.STREAM:
                     self._ports[name] = self._request_port(name, spec.kind, spec.over)
             opener = cast("OpenVenue", self._registry.load(Kind.VENUE, self.config.key))
-            parts = await opener(self._context())
+            parts = await opener(self.context())
             if parts.account is not None and parts.account.auth is not None:
                 self.tokens = TokenKeeper(parts.account.auth, self.clock, self.counters, self.log)
                 for port in self._ports.values():
@@ -260,7 +260,8 @@ class OpenedVenue:
         if self.tokens is not None:
             self.tokens.refused_current()
 
-    def _context(self) -> VenueContext:
+    def context(self) -> VenueContext:
+        """What the venue's parts receive; after `open` its ports attach the account's token."""
         environment = self.manifest.environments[self.config.environment]
         return VenueContext(
             venue=self.manifest.venue,
@@ -300,7 +301,7 @@ class OpenedVenue:
             "Callable[[VenueContext], ReconciliationSource]",
             self._registry.load(Kind.RECONCILIATION, chosen.key),
         )
-        return evolve(parts, account=evolve(parts.account, reads=factory(self._context())))
+        return evolve(parts, account=evolve(parts.account, reads=factory(self.context())))
 
     def _request_port(self, name: str, kind: PortKind, address: str) -> Requester:
         factory = cast("Callable[..., ClosablePort]", self._load_transport(kind.value))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import secrets
 import time
 from collections.abc import Callable
 
 from attrs import define, field
 
 from venuekit.interfaces.time import Cancel
+
+
+def entropy(count: int) -> bytes:
+    """Random bytes that are fit for keys; for nothing that a run must repeat."""
+    return secrets.token_bytes(count)
 
 
 class RealClock:

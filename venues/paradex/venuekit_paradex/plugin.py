@@ -46,3 +46,9 @@ def venuekit_reconcilers() -> Sequence[Provided]:
 def venuekit_simulators() -> Sequence[Provided]:
     """The simulator of the venue's own protocol."""
     return (Provided(Kind.SIMULATOR, KEY, "venuekit_paradex.sim:SIMULATOR"),)
+
+
+@hookimpl
+def venuekit_commands() -> Sequence[Provided]:
+    """`venuekit paradex`: accounts and keys."""
+    return (Provided(Kind.COMMAND, KEY, "venuekit_paradex.commands:group"),)

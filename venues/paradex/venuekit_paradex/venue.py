@@ -21,6 +21,7 @@ from venuekit_paradex.wire.json import SystemConfig
 from venuekit_paradex.wire.replies import read, row_as
 
 if TYPE_CHECKING:
+    from venuekit.interfaces.request import RequestPort
     from venuekit.interfaces.signer import Signer
 
 
@@ -34,15 +35,7 @@ async def open_venue(ctx: VenueContext) -> Parts:
         raise ConfigError(f"not a Paradex configuration: {type(config).__name__}")
     expected = ctx.environment.facts.get("chain_id", "")
     signer = await _first_signer(ctx, config, expected) if ctx.trading else None
-    system = row_as(
-        await read(ctx.ports["rest"], HttpRequest("system_config", "GET", "/system/config")), SystemConfig
-    )
-    if expected and system.starknet_chain_id != expected:
-        raise ConfigError(
-            f"the venue is chain {system.starknet_chain_id[:60]!r}, the environment expects {expected!r}",
-            path="venues.paradex.environment",
-            hint="keys, addresses and environment belong together: choose the environment of these addresses",
-        )
+    system = await read_system(ctx.ports["rest"], expected)
     stream = partial(
         ParadexStream,
         url=ctx.environment.addresses[MANIFEST.streams["public"].address],
@@ -67,6 +60,27 @@ async def open_venue(ctx: VenueContext) -> Parts:
     )
 
 
+async def read_system(port: RequestPort, chain_id: str) -> SystemConfig:
+    """The venue's system config; raises ConfigError when it is another chain than `chain_id`."""
+    system = row_as(await read(port, HttpRequest("system_config", "GET", "/system/config")), SystemConfig)
+    if chain_id and system.starknet_chain_id != chain_id:
+        raise ConfigError(
+            f"the venue is chain {system.starknet_chain_id[:60]!r}, the environment expects {chain_id!r}",
+            path="venues.paradex.environment",
+            hint="keys, addresses and environment belong together: choose the environment of these addresses",
+        )
+    return system
+
+
+def address_of(public: str, system: SystemConfig) -> str:
+    """The address of the account that a main key owns on this chain."""
+    return account_address(
+        public,
+        proxy_hash=system.paraclear_account_proxy_hash,
+        account_hash=system.paraclear_account_hash,
+    )
+
+
 async def _account(
     ctx: VenueContext,
     config: ParadexConfig,
@@ -76,11 +90,7 @@ async def _account(
 ) -> AccountParts:
     address = _configured_address(config)
     if address is None:
-        address = account_address(
-            signer.public,
-            proxy_hash=system.paraclear_account_proxy_hash,
-            account_hash=system.paraclear_account_hash,
-        )
+        address = address_of(signer.public, system)
         signer = await _signer(ctx, config, system.starknet_chain_id, address)
     return AccountParts(
         account_id=address,

@@ -138,11 +138,14 @@ def test_options_have_bounds(options):
         ParadexConfig(**options)
 
 
+COMMANDS = {"submit", "cancel", "cancel_all", "modify", "onboard", "subkey_create", "subkey_revoke"}
+
+
 def test_the_manifest_fits_together():
     for name, operation in MANIFEST.operations.items():
         assert set(operation.costs) <= set(MANIFEST.buckets), name
         assert operation.costs, name
-        assert (operation.kind is OpKind.COMMAND) == (name in ("submit", "cancel", "cancel_all"))
+        assert (operation.kind is OpKind.COMMAND) == (name in COMMANDS)
     used = {bucket for operation in MANIFEST.operations.values() for bucket in operation.costs}
     assert used == set(MANIFEST.buckets)
     for environment in MANIFEST.environments.values():

@@ -16,6 +16,7 @@ from venuekit_paradex.sim.desk import KINDS
 from venuekit_paradex.sim.figures import millis, status, text
 from venuekit_paradex.sim.people import ACCOUNT_HASH, PROXY_HASH
 from venuekit_paradex.sim.refusals import VenueError, refused
+from venuekit_paradex.sim.subkeys import Subkeys
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -64,8 +65,10 @@ class Rest:
     _caller: Callable[[Request], Caller]
     _routes: Routes = field(factory=Routes)
     _unguarded: dict[tuple[str, str], Private] = field(factory=dict)
+    _subkeys: Subkeys = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._subkeys = Subkeys(self._clock)
         public: list[tuple[str, str, str, Public]] = [
             ("GET", "/v1/system/config", "public", self._config),
             ("GET", "/v1/system/time", "public", self._time),
@@ -87,6 +90,10 @@ class Rest:
             ("GET", "/v1/account", "reads", self._account),
             ("GET", "/v1/account/info", "reads", self._account_info),
             ("GET", "/v1/account/summary", "reads", self._account_list),
+            ("GET", "/v1/account/keys/subkeys", "reads", self._list_subkeys),
+            ("POST", "/v1/account/keys/subkeys", "reads", self._register_subkey),
+            ("GET", "/v1/account/keys/subkeys/{public_key}", "reads", self._show_subkey),
+            ("DELETE", "/v1/account/keys/subkeys/{public_key}", "reads", self._revoke_subkey),
             ("GET", "/v1/balance", "reads", self._balance),
             ("GET", "/v1/positions", "reads", self._positions),
             ("GET", "/v1/orders", "reads", self._open_orders),
@@ -280,6 +287,20 @@ class Rest:
             "username": "",
         }
         return reply(render.results([row]))
+
+    def _list_subkeys(self, request: Request, params: Params, caller: Caller) -> Response:
+        with_revoked = request.query_value("with_revoked") == "true"
+        return reply(render.results(self._subkeys.list(caller, with_revoked=with_revoked)))
+
+    def _register_subkey(self, request: Request, params: Params, caller: Caller) -> Response:
+        self._subkeys.register(caller, parse_body(request))
+        return empty(201)
+
+    def _show_subkey(self, request: Request, params: Params, caller: Caller) -> Response:
+        return reply(self._subkeys.show(caller, params["public_key"]))
+
+    def _revoke_subkey(self, request: Request, params: Params, caller: Caller) -> Response:
+        return reply(self._subkeys.revoke(caller, params["public_key"]))
 
     def _balance(self, request: Request, params: Params, caller: Caller) -> Response:
         return reply(render.results([render.balance(self._feed.account_state(caller.account))]))

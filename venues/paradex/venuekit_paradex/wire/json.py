@@ -246,3 +246,4 @@ class SystemConfig(Struct, gc=False):
     starknet_chain_id: str
     paraclear_account_proxy_hash: str = ""
     paraclear_account_hash: str = ""
+    l1_chain_id: str = ""

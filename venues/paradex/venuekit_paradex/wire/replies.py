@@ -27,9 +27,9 @@ def parse_error(body: bytes) -> ErrorBody:
 
 
 def raise_for(reply: Reply, what: str) -> None:
-    """Return for status 200; else raise AuthNeeded, RateLimited, NotReady or Refused (with its code)."""
+    """Return for a success; else raise AuthNeeded, RateLimited, NotReady or Refused (with its code)."""
     status = reply.status
-    if status == 200:
+    if status in (200, 201, 204):
         return
     error = parse_error(reply.body)
     text = f"{what}: HTTP {status} {error.error} {error.message}".rstrip()[:300]

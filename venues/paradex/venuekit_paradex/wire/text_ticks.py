@@ -97,9 +97,10 @@ class TextMemo[Value](dict[str, Value]):
 
 
 type Tick = QuoteTick | TradeTick
+type _Market = tuple[InstrumentId, TextMemo[Price], TextMemo[Quantity]]
 
 
-class _Markets(dict[str, tuple[InstrumentId, TextMemo[Price], TextMemo[Quantity]]]):
+class _Markets(dict[str, _Market]):
     """Market -> its instrument and what its numbers have been converted to; an unknown one is DecodeError."""
 
     __slots__ = ("_symbols",)
@@ -108,7 +109,7 @@ class _Markets(dict[str, tuple[InstrumentId, TextMemo[Price], TextMemo[Quantity]
         super().__init__()
         self._symbols = symbols
 
-    def __missing__(self, name: str) -> tuple[InstrumentId, TextMemo[Price], TextMemo[Quantity]]:
+    def __missing__(self, name: str) -> _Market:
         symbol = symbol_of(self._symbols, name)
         prices = TextMemo(Price.from_mantissa_exponent, symbol.price_precision)
         sizes = TextMemo(Quantity.from_mantissa_exponent, symbol.size_precision)
@@ -131,32 +132,17 @@ def tick_reader(symbols: Symbols) -> Callable[[str, int], tuple[Tick] | None]:
             version = symbols.version
         try:
             if frame.startswith(_TRADES):
-                trade = _trade(frame).params.data
-                iid, prices, sizes = markets[trade.market]
-                return (
-                    TradeTick(
-                        iid,
-                        prices[trade.price],
-                        sizes[trade.size],
-                        _side(trade.side, _NOBODY),
-                        TradeId(trade.id),
-                        trade.created_at * 1_000_000,
-                        ts_init,
-                    ),
-                )
+                row = _trade(frame).params.data
+                iid, prices, sizes = markets[row.market]
+                price, size, side = prices[row.price], sizes[row.size], _side(row.side, _NOBODY)
+                ts_event = row.created_at * 1_000_000
+                return (TradeTick(iid, price, size, side, TradeId(row.id), ts_event, ts_init),)
             if frame.startswith(_BBO):
-                quote = _bbo(frame).params.data
-                iid, prices, sizes = markets[quote.market]
+                best = _bbo(frame).params.data
+                iid, prices, sizes = markets[best.market]
+                bid, ask, ts_event = prices[best.bid], prices[best.ask], best.last_updated_at * 1_000_000
                 return (
-                    QuoteTick(
-                        iid,
-                        prices[quote.bid],
-                        prices[quote.ask],
-                        sizes[quote.bid_size],
-                        sizes[quote.ask_size],
-                        quote.last_updated_at * 1_000_000,
-                        ts_init,
-                    ),
+                    QuoteTick(iid, bid, ask, sizes[best.bid_size], sizes[best.ask_size], ts_event, ts_init),
                 )
         except _UNUSUAL:
             pass
