@@ -75,7 +75,7 @@ def full_jitter(options: Mapping[str, str]) -> FullJitter:
         return FullJitter(**{name: int(value) for name, value in options.items()})
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"bad option for the retry policy: {error}",
-            path="transport.retry_options",
-            hint="use base_ns, cap_ns, attempts, total_ns with whole numbers",
+            "the retry policy does not take its options",
+            path="transport.options.retry",
+            hint="use base_ns, cap_ns, attempts, total_ns with whole numbers.",
         ) from error

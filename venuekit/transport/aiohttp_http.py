@@ -13,7 +13,13 @@ from venuekit.errors import SendFailed
 from venuekit.interfaces.request import Evidence, HttpRequest, Reply, Request, nothing_sent
 from venuekit.interfaces.time import Clock
 from venuekit.transport.deadlines import Deadlines
-from venuekit.transport.rules import CLOSE_NS, MAX_BODY_BYTES, verified_tls
+from venuekit.transport.rules import (
+    CLOSE_NS,
+    MAX_BODY_BYTES,
+    connections_at_most,
+    proxy_address,
+    verified_tls,
+)
 
 NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 """One deadline a request covers connect, write and read; it stands in `AiohttpPort.send`."""
@@ -38,8 +44,8 @@ class AiohttpPort:
         self._clock = clock
         self._timeouts_ms = timeouts_ms
         self._base_url = base_url.rstrip("/") + "/"
-        self._proxy = options.get("proxy") or None
-        self._connections = int(options.get("connections", "32"))
+        self._proxy = proxy_address(options)
+        self._connections = connections_at_most(options)
         self._deadlines = Deadlines()
         self._session: aiohttp.ClientSession | None = None
 

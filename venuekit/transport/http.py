@@ -13,7 +13,7 @@ from venuekit.errors import SendFailed
 from venuekit.interfaces.request import Evidence, HttpRequest, Reply, Request, nothing_sent
 from venuekit.interfaces.time import Clock
 from venuekit.transport.deadlines import Deadlines
-from venuekit.transport.rules import MAX_BODY_BYTES
+from venuekit.transport.rules import MAX_BODY_BYTES, connections_at_most, proxy_address
 
 
 class HttpxPort:
@@ -36,7 +36,7 @@ class HttpxPort:
             if base_url.startswith("https:")
             else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         )
-        self._lanes = _Lanes(int(options.get("connections", "32")), tls, options.get("proxy") or None)
+        self._lanes = _Lanes(connections_at_most(options), tls, proxy_address(options))
         self._client = httpx.AsyncClient(
             base_url=base_url.rstrip("/") + "/",
             transport=self._lanes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from functools import cache
+from urllib.parse import urlsplit
 
 from venuekit.errors import ConfigError, RateLimited, Refused, SendFailed
 from venuekit.interfaces.request import Evidence
@@ -40,8 +41,35 @@ def handshake_refusal(status: int, retry_after: str) -> Refused | RateLimited | 
 
 def ping_interval_ns(options: Mapping[str, str]) -> int:
     """The option `ping_ms`: ping after this much silence, 20 s by default (0: never)."""
-    text = options.get("ping_ms", "20000")
+    return _whole(options, "stream", "ping_ms", 20_000, least=0) * 1_000_000
+
+
+def connections_at_most(options: Mapping[str, str]) -> int:
+    """The option `connections`: to one host at once, 32 by default."""
+    return _whole(options, "http", "connections", 32, least=1)
+
+
+def proxy_address(options: Mapping[str, str]) -> str | None:
+    """The option `proxy`: an HTTP proxy, none by default. It may hold a password, so no error repeats it."""
+    text = options.get("proxy", "")
+    if not text:
+        return None
     try:
-        return int(text) * 1_000_000
-    except ValueError as error:
-        raise ConfigError(f"ping_ms is not a whole number: {text!r}", path="transport.options") from error
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise _bad("http", "proxy", "is no address of a proxy", "write http://host:port.")
+    return text
+
+
+def _whole(options: Mapping[str, str], slot: str, name: str, default: int, *, least: int) -> int:
+    text = options.get(name, str(default))
+    if not (text.isascii() and text.isdigit()) or len(text) > 12 or int(text) < least:
+        raise _bad(slot, name, "is no whole number", f"write {least} or more.")
+    return int(text)
+
+
+def _bad(slot: str, name: str, what: str, hint: str) -> ConfigError:
+    return ConfigError(what, path=f"transport.options.{slot}.{name}", hint=hint)
