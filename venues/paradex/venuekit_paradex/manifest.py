@@ -108,6 +108,7 @@ DATA = {
     DataKind.INDEX_PRICE: _STREAMED,
     DataKind.FUNDING_RATE: _BOTH,
     DataKind.INSTRUMENT: _BOTH,
+    DataKind.INSTRUMENT_STATUS: _STREAMED,
 }
 
 MANIFEST = Manifest(

@@ -57,6 +57,7 @@ _CHANNELS: Final[dict[DataKind, str]] = {
     DataKind.INDEX_PRICE: "markets_summary.{}",
     DataKind.FUNDING_RATE: "funding_data.{}",
     DataKind.INSTRUMENT: "markets.{}",
+    DataKind.INSTRUMENT_STATUS: "markets.{}",
 }
 
 _PUBLIC: Final = frozenset({schema.SUMMARY, schema.FUNDING})
@@ -169,6 +170,7 @@ class ParadexStream:
         if template in _PRIVATE:
             return (parse_private(schema.unpack(frame), self._symbols),)
         if template in _IGNORED:
+            schema.unpack(frame)
             return (Ignored(_IGNORED[template]),)
         return (Quarantined("unknown_template", f"template {template}", private=self._private),)
 

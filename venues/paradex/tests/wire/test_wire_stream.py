@@ -113,6 +113,7 @@ def test_the_private_stream_holds_the_account(private):
         (DataKind.INDEX_PRICE, "markets_summary.BTC-USD-PERP"),
         (DataKind.FUNDING_RATE, "funding_data.BTC-USD-PERP"),
         (DataKind.INSTRUMENT, "markets.BTC-USD-PERP"),
+        (DataKind.INSTRUMENT_STATUS, "markets.BTC-USD-PERP"),
     ],
 )
 def test_a_want_has_one_channel(public, kit, kind, channel):
@@ -277,6 +278,26 @@ def test_json_summary_and_funding(public, kit):
 
 def test_json_market_event(public, kit):
     assert channel_data(public, kit.data("ws/markets.BTC-USD-PERP.json")) == InstrumentChanged("BTC-USD-PERP")
+
+
+@pytest.mark.parametrize(
+    ("event", "opens", "action", "trading"),
+    [
+        ("CREATED", 0, "TRADING", True),
+        ("CREATED", 1_762_809_599_999, "TRADING", True),
+        ("CREATED", 1_762_809_600_001, "PRE_OPEN", False),
+        ("SETTLED", 0, "CLOSE", False),
+        ("DELETED", 0, "NOT_AVAILABLE_FOR_TRADING", False),
+    ],
+)
+def test_a_market_event_says_whether_the_market_trades(public, kit, event, opens, action, trading):
+    envelope = kit.data("ws/markets.BTC-USD-PERP.json")
+    data = {**envelope["params"]["data"], "event_type": event, "changed_fields": {"open_at": opens}}
+    frame = {**envelope, "params": {**envelope["params"], "data": data}}
+    changed, status = public.decode(json.dumps(frame), TS)
+    assert changed == InstrumentChanged("BTC-USD-PERP")
+    assert (status.instrument_id, status.action.name, status.is_trading) == (kit.BTC, action, trading)
+    assert (status.ts_event, status.ts_init) == (1_762_809_600_000_000_000, TS)
 
 
 # --- JSON account

@@ -192,11 +192,19 @@ class FundingRow(Struct, gc=False, kw_only=True):
     funding_period_hours: int | None = None
 
 
+class MarketChanges(Struct, gc=False):
+    """What changed of a market; the rest is read anew."""
+
+    open_at: Number = None
+
+
 class MarketEventRow(Struct, gc=False):
     """A market was created, updated, settled or deleted."""
 
     symbol: str
     event_type: str = ""
+    updated_at: Number = None
+    changed_fields: MarketChanges | None = None
 
 
 class MarginParams(Struct, gc=False):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from nautilus_trader.model import AggressorSide, FundingRateUpdate, QuoteTick, TradeId, TradeTick
+from nautilus_trader.model import (
+    AggressorSide,
+    FundingRateUpdate,
+    InstrumentStatus,
+    MarketStatusAction,
+    QuoteTick,
+    TradeId,
+    TradeTick,
+)
 
 from venuekit.errors import DecodeError
 from venuekit.interfaces.records import Source
@@ -42,6 +50,12 @@ if TYPE_CHECKING:
     from venuekit.core.symbols import Symbols
     from venuekit_paradex.wire.values import Number
 
+_STATUS: Final = {
+    "CREATED": MarketStatusAction.TRADING,
+    "SETTLED": MarketStatusAction.CLOSE,
+    "DELETED": MarketStatusAction.NOT_AVAILABLE_FOR_TRADING,
+}
+"""By the kind of a market event; an update says nothing of whether the market trades."""
 AGGRESSOR: Final = {"BUY": AggressorSide.BUY, "SELL": AggressorSide.SELL}
 
 
@@ -147,8 +161,21 @@ def funding_update(row: FundingRow, symbols: Symbols, ts_init: int) -> FundingRa
     return funding(symbol_of(symbols, row.market), rate, row.funding_period_hours, ts_event, ts_init)
 
 
-def _market(data: bytes, _symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
-    return (InstrumentChanged(msgspec.json.decode(data, type=MarketEventRow).symbol),)
+def _market(data: bytes, symbols: Symbols, ts_init: int) -> Sequence[Decoded]:
+    row = msgspec.json.decode(data, type=MarketEventRow)
+    changed = InstrumentChanged(row.symbol)
+    action, symbol = _STATUS.get(row.event_type), symbols.by_raw(row.symbol)
+    if action is None or symbol is None:
+        return (changed,)
+    ts_event = parse_ms(row.updated_at, "the time of the market event")
+    opens = row.changed_fields.open_at if row.changed_fields else None
+    later = opens not in (None, "", 0, "0") and parse_ms(opens, "the opening") > ts_event
+    if row.event_type == "CREATED" and later:
+        action = MarketStatusAction.PRE_OPEN
+    status = InstrumentStatus(
+        symbol.instrument_id, action, ts_event, ts_init, is_trading=action is MarketStatusAction.TRADING
+    )
+    return (changed, status)
 
 
 def _order(data: bytes, symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:

@@ -26,6 +26,13 @@ HEARTBEAT, SUBSCRIBED = 40, 41
 
 # Field letters are those of `struct`; what stands after ">" came with a later version.
 _LAYOUTS: Final = """
+TRADE ts:q seq:q trade_id:q side:B price:q size:q created_at:q trade_type:B
+    | market > trade_id_str
+BBO ts:q seq:q bid_price:q bid_size:q ask_price:q ask_size:q
+    | market
+BOOK ts:q seq:q pkg_type:B best_bid_price:q best_bid_size:q best_ask_price:q best_ask_size:q relative_spread:q
+    best_bid_api_price:q best_bid_api_size:q best_ask_api_price:q best_ask_api_size:q
+    | market
 SUMMARY ts:q seq:q mark_price:q index_price:q last_price:q volume_usd24h:q open_interest:q funding_rate:q
     bid:q ask:q total_volume:q price_change_rate24h:q mark_iv:q bid_iv:q ask_iv:q last_iv:q delta:q gamma:q
     vega:q theta:q rho:q volga:q vanna:q future_funding_rate:q external_fair_price:q bid_size:q ask_size:q
@@ -51,9 +58,16 @@ ACCOUNT ts:q seq:q total_collateral:q free_collateral:q initial_margin_req:q mai
     account_value:q unrealized_pnl:q updated_at:q account:32s margin_cushion:q status:B
     > last_seen_notification:q
     | settlement_asset
+HEARTBEAT ts:q seq:q
+    |
+SUBSCRIBED ts:q seq:q status:B
+    | channel
 """
 
 _TEMPLATES: Final = {
+    "TRADE": TRADE,
+    "BBO": BBO,
+    "BOOK": BOOK,
     "SUMMARY": SUMMARY,
     "FUNDING": FUNDING,
     "COMPARISON": COMPARISON,
@@ -61,6 +75,8 @@ _TEMPLATES: Final = {
     "FILL": FILL,
     "POSITION": POSITION,
     "ACCOUNT": ACCOUNT,
+    "HEARTBEAT": HEARTBEAT,
+    "SUBSCRIBED": SUBSCRIBED,
 }
 
 
@@ -106,6 +122,7 @@ def _layouts() -> dict[int, Layout]:
 
 
 LAYOUTS: Final = _layouts()
+"""By template. The levels of a book stand between its block and its text: see `read_sides`."""
 
 _FITTING: dict[tuple[int, int], tuple[Struct, tuple[str, ...]]] = {}
 _MOST_BLOCKS: Final = 64
@@ -155,7 +172,7 @@ def _texts(frame: bytes, at: int, layout: Layout) -> dict[str, str]:
 
 
 def unpack(frame: bytes) -> Message:
-    """The message in a frame whose template is in `LAYOUTS`; raises DecodeError."""
+    """The message in a frame of any template but `BOOK`; raises DecodeError."""
     block, template, _, version = HEADER.unpack_from(frame)
     layout = LAYOUTS[template]
     start = HEADER.size
