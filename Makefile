@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 JOBS ?= 2
 
-.PHONY: help setup test lint format demo bench vectors independent clean distclean
+.PHONY: help setup test lint format demo bench fuzz vectors independent clean distclean
 
 help:
 	@echo "setup        make .venv with everything pinned"
@@ -11,6 +11,7 @@ help:
 	@echo "lint         ruff, mypy --strict, import contracts"
 	@echo "format       let ruff fix what it can"
 	@echo "bench        the table of ratios"
+	@echo "fuzz         damaged input for every decoder and every simulator entry (ARGS=--runs, --seed, --target)"
 	@echo "vectors      write the signing vectors anew with the reference library"
 	@echo "independent  let the official client trade on the simulator"
 	@echo "clean        remove caches; distclean removes .venv as well"
@@ -34,6 +35,9 @@ format: setup
 
 bench: setup
 	@$(PY) benchmarks/run.py $(ARGS)
+
+fuzz: setup
+	@$(PY) tests/fuzz/run.py $(ARGS)
 
 vectors: setup
 	@$(PY) venues/paradex/tests/make_vectors.py $(ARGS)

@@ -1,4 +1,4 @@
-"""Everything of the client that reads bytes from outside. Its own errors are answers, anything else is a find."""
+"""Everything of the client that reads bytes from outside; its own errors are answers, others are finds."""
 
 from __future__ import annotations
 
@@ -220,11 +220,16 @@ def _obtain(port: OnePort, clock: ManualClock) -> None:
 
 # --- replies to commands: the first line is the operation and the status
 
-_STREAMED, _PLAIN = ("submit ok", "cancel ok", "cancel_all ok", "submit error", "cancel error"), (200, 201, 204, 400, 401, 429, 500)
+_STREAMED, _PLAIN = (
+    ("submit ok", "cancel ok", "cancel_all ok", "submit error", "cancel error"),
+    (200, 201, 204, 400, 401, 429, 500),
+)
 
 
 def _reply_input(mutator: Mutator) -> bytes:
-    seeds = named("ws_rpc/order.*", "rest/post_orders*", "recorded_rest/*order*", "rest/_error*", "ws_rpc/_err*")
+    seeds = named(
+        "ws_rpc/order.*", "rest/post_orders*", "recorded_rest/*order*", "rest/_error*", "ws_rpc/_err*"
+    )
     tree = mutator.pick(seeds)
     if isinstance(tree, Pairs) and mutator.chance(0.7):
         # Over a stream the codec hands on the result or the error alone.
@@ -292,7 +297,13 @@ def _captures() -> tuple[bytes, ...]:
     lines = [
         {"venuekit_capture": 1, "venue": "PARADEX", "recorded": "2026-10-09"},
         {"what": "request", "t": TS, "n": 1, "about": {"op": "markets", "method": "GET", "path": "/markets"}},
-        {"what": "reply", "t": TS + 5, "n": 1, "text": '{"results":[]}', "about": {"status": "200", "headers": "a=b"}},
+        {
+            "what": "reply",
+            "t": TS + 5,
+            "n": 1,
+            "text": '{"results":[]}',
+            "about": {"status": "200", "headers": "a=b"},
+        },
         {"what": "open", "t": TS + 6, "n": 1, "about": {"url": "ws://venue/v1"}},
         {"what": "out", "t": TS + 7, "n": 1, "text": '{"method":"subscribe"}'},
         {"what": "in", "t": TS + 8, "n": 1, "text": '{"id":1}'},
@@ -319,7 +330,9 @@ def _capture_input(mutator: Mutator) -> bytes:
     return b"\n".join(lines)
 
 
-_CONFIGS = (ROOT / "examples" / "node.toml").read_text(), """\
+_CONFIGS = (
+    (ROOT / "examples" / "node.toml").read_text(),
+    """\
 node = { name = "two", log_level = "DEBUG", environment = "sandbox" }
 [venues.dydx]
 environment = "mainnet"
@@ -343,9 +356,34 @@ options = { "retry.base_ns" = "1000" }
 [[strategies]]
 path = "a.b:C"
 config = { x = 1.5, y = [1, 2, { z = 2026-10-01T00:00:00Z }] }
-"""  # fmt: skip
-_TOML = ("1", "-1", "1.5", "1e400", "nan", "inf", "true", '""', "[]", "{}", "[1,[2]]", "{a=1}", "1979-05-27", "07:32:00",
-         "'x'", '"""', "0x1f", "9" * 30, "[" * 2_000, "{a=" * 2_000, '"\\ud800"', "env:X", '"file:/x"', '"keyring:a/b"')  # fmt: skip
+""",
+)
+_TOML = (
+    "1",
+    "-1",
+    "1.5",
+    "1e400",
+    "nan",
+    "inf",
+    "true",
+    '""',
+    "[]",
+    "{}",
+    "[1,[2]]",
+    "{a=1}",
+    "1979-05-27",
+    "07:32:00",
+    "'x'",
+    '"""',
+    "0x1f",
+    "9" * 30,
+    "[" * 2_000,
+    "{a=" * 2_000,
+    '"\\ud800"',
+    "env:X",
+    '"file:/x"',
+    '"keyring:a/b"',
+)
 
 
 def _config_input(mutator: Mutator) -> bytes:
@@ -385,7 +423,11 @@ def _open_rows(make: Callable[[SimpleNamespace], object]) -> Callable[[], Feed]:
     def open_() -> Feed:
         def feed(data: bytes) -> None:
             ctx = SimpleNamespace(
-                ports={"rest": OnePort(data)}, clock=ManualClock(), counters=Tally(), log=QUIET, symbols=Symbols()
+                ports={"rest": OnePort(data)},
+                clock=ManualClock(),
+                counters=Tally(),
+                log=QUIET,
+                symbols=Symbols(),
             )
             try:
                 for instrument in done(make(ctx).load(None)):
@@ -410,14 +452,16 @@ def _rows_input(*files: Path) -> Callable[[Mutator], bytes]:
 
 
 def _number_input(mutator: Mutator) -> bytes:
-    text = mutator.pick((str(mutator.pick(EDGES)), f"{mutator.draw.randrange(10**9)}e-{mutator.draw.randrange(12)}"))
+    text = mutator.pick(
+        (str(mutator.pick(EDGES)), f"{mutator.draw.randrange(10**9)}e-{mutator.draw.randrange(12)}")
+    )
     text = mutator.pick(TEXTS) if mutator.chance(0.2) else text
     text = mutator.text(text) if mutator.chance(0.5) else text
     return text.encode(errors="surrogatepass")
 
 
 def _open_numbers() -> Feed:
-    """Whatever is taken is exactly what the text says; the judge is the decimal module at a width of its own."""
+    """Whatever is taken is exactly what the text says; the judge is a wide decimal."""
 
     def feed(data: bytes) -> None:
         text = data.decode(errors="replace")

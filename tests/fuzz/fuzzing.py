@@ -151,7 +151,10 @@ def keep(find: FindError) -> Path:
     digest = blake2b(find.inputs[-1], digest_size=4).hexdigest()
     path = FOUND / find.target / f"{digest}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"# {find.error.splitlines()[0][:160]}", *(base64.b64encode(one).decode() for one in find.inputs)]
+    lines = [
+        f"# {find.error.splitlines()[0][:160]}",
+        *(base64.b64encode(one).decode() for one in find.inputs),
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -8,17 +8,107 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 NUMBERS = (0, 1, -1, 2, 7, 8, 9, 127, 128, 255, 256, 1_000, 32_767, 65_535, 65_536, 10**8, 10**12, 10**18)
-EDGES = (*NUMBERS, 2**31 - 1, -(2**31), 2**53 + 1, 2**63 - 1, -(2**63), -(2**63) + 1, 2**64, 10**40, -(10**30))
+EDGES = (
+    *NUMBERS,
+    2**31 - 1,
+    -(2**31),
+    2**53 + 1,
+    2**63 - 1,
+    -(2**63),
+    -(2**63) + 1,
+    2**64,
+    10**40,
+    -(10**30),
+)
 TEXTS = (
-    *("", " ", "0", "-0", "-1", "+1", "1", "00001", "0.1", ".5", "5.", "1e5", "1E-8", "1e400", "-1e-400", "1e-9"),
-    *("NaN", "nan", "Infinity", "-inf", "0x10", "1_000", "1,5", " 1 ", "9" * 40, "9" * 400, "0." + "0" * 39 + "1"),
-    *("٣", "½", "é", "\u0000", "\u2028", "\U0001f4a5", "BUY", "SELL", "LONG", "OPEN", "CLOSED", "LIMIT", "GTC"),
+    *(
+        "",
+        " ",
+        "0",
+        "-0",
+        "-1",
+        "+1",
+        "1",
+        "00001",
+        "0.1",
+        ".5",
+        "5.",
+        "1e5",
+        "1E-8",
+        "1e400",
+        "-1e-400",
+        "1e-9",
+    ),
+    *(
+        "NaN",
+        "nan",
+        "Infinity",
+        "-inf",
+        "0x10",
+        "1_000",
+        "1,5",
+        " 1 ",
+        "9" * 40,
+        "9" * 400,
+        "9" * 18,
+        "1" + "0" * 9,
+        "0." + "0" * 39 + "1",
+    ),
+    *(
+        "٣",
+        "½",
+        "é",
+        "\u0000",
+        "\u2028",
+        "\U0001f4a5",
+        "BUY",
+        "SELL",
+        "LONG",
+        "OPEN",
+        "CLOSED",
+        "LIMIT",
+        "GTC",
+    ),
     *("BTC-USD-PERP", "ETH-USD-PERP", "DOG-USD-PERP", "../..", "%00", "a" * 65, "x" * 3_000, "null", "true"),
 )
 LITERALS = (
-    *("null", "true", "false", "[]", "{}", '""', "0", "-0", "-1", "0.0", "0.1", "1e5", "1e400", "-1e-400", "1e-9"),
-    *("NaN", "Infinity", "-Infinity", "9" * 5_000, "0" * 30, "01", "1.", "'x'", '"\\ud800"', '"\\u0000"', "[[[]]]"),
-    *("[" * 60 + "]" * 60, "[" * 3_000 + "]" * 3_000, "[" * 50_000, '{"a":' * 2_000 + "1" + "}" * 2_000, "[null]"),
+    *(
+        "null",
+        "true",
+        "false",
+        "[]",
+        "{}",
+        '""',
+        "0",
+        "-0",
+        "-1",
+        "0.0",
+        "0.1",
+        "1e5",
+        "1e400",
+        "-1e-400",
+        "1e-9",
+    ),
+    *(
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "9" * 5_000,
+        "0" * 30,
+        "01",
+        "1.",
+        "'x'",
+        '"\\ud800"',
+        '"\\u0000"',
+        "[[[]]]",
+    ),
+    *(
+        "[" * 60 + "]" * 60,
+        "[" * 3_000 + "]" * 3_000,
+        "[" * 50_000,
+        '{"a":' * 2_000 + "1" + "}" * 2_000,
+        "[null]",
+    ),
 )
 
 
@@ -71,9 +161,17 @@ class Mutator:
     def blob(self, data: bytes, others: Sequence[bytes]) -> bytes:
         """Flipped, cut, grown, overwritten, or spliced with one of the others."""
         acts: tuple[Callable[[bytearray], None], ...] = (
-            self._flip, self._flip, self._set_bytes, self._set_number, self._set_number, self._set_length,
-            self._cut, self._drop, self._repeat, self._grow,
-        )  # fmt: skip
+            self._flip,
+            self._flip,
+            self._set_bytes,
+            self._set_number,
+            self._set_number,
+            self._set_length,
+            self._cut,
+            self._drop,
+            self._repeat,
+            self._grow,
+        )
         made = bytearray(data)
         for _ in range(self.few()):
             if self.chance(0.1):
@@ -106,7 +204,9 @@ class Mutator:
         spots = [at for at in range(max(0, len(made) - 1)) if 0 < made[at] <= 64 and made[at + 1] == 0]
         if spots:
             at = self.pick(spots)
-            struct.pack_into("<H", made, at, self.pick((0, 1, made[at] - 1, made[at] + 1, 255, 4_096, 65_535)))
+            struct.pack_into(
+                "<H", made, at, self.pick((0, 1, made[at] - 1, made[at] + 1, 255, 4_096, 65_535))
+            )
 
     def _cut(self, made: bytearray) -> None:
         del made[self.draw.randrange(len(made) + 1) :]
@@ -156,7 +256,13 @@ class Mutator:
         """The text cut, doubled, edited, or another one."""
         at = self.draw.randrange(len(text) + 1)
         return self.pick(
-            (text[:at], text + text, text[at:] + text[:at], text[:at] + self.pick(TEXTS) + text[at:], self.pick(TEXTS))
+            (
+                text[:at],
+                text + text,
+                text[at:] + text[:at],
+                text[:at] + self.pick(TEXTS) + text[at:],
+                self.pick(TEXTS),
+            )
         )
 
     def _change(self, tree: object, others: Sequence[object]) -> object:

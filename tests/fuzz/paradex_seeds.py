@@ -1,4 +1,4 @@
-"""Good input to start from: what stands in Paradex's test data, and its instruments as a client loads them."""
+"""Good input to start from: what stands in Paradex's test data, and its instruments as it loads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ TS = 1_791_421_539_000_000_000
 QUIET = logging.getLogger("tests.fuzz")
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
-MARKETS = {"BTC-USD-PERP": ("0.1", "0.00001"), "ETH-USD-PERP": ("0.01", "0.0001"), "kBONK-USD-PERP": ("0.000001", "1")}
+MARKETS = {
+    "BTC-USD-PERP": ("0.1", "0.00001"),
+    "ETH-USD-PERP": ("0.01", "0.0001"),
+    "kBONK-USD-PERP": ("0.000001", "1"),
+}
 
 
 class Tally(Counter[str]):
@@ -88,7 +92,9 @@ def symbols() -> Symbols:
 @cache
 def frames(*, private: bool) -> tuple[bytes, ...]:
     """SBE frames: all made ones on a private connection, on a public one the recorded ones beside them."""
-    made = [base64.b64decode(row["b64"]) for row in json.loads((DATA / "sbe/frames.json").read_text())["frames"]]
+    made = [
+        base64.b64decode(row["b64"]) for row in json.loads((DATA / "sbe/frames.json").read_text())["frames"]
+    ]
     if private:
         return tuple(made)
     recorded = [
@@ -103,7 +109,9 @@ def frames(*, private: bool) -> tuple[bytes, ...]:
 @cache
 def trees(*folders: str) -> tuple[object, ...]:
     """Every JSON file of these folders of the test data."""
-    return tuple(load(path.read_text()) for folder in folders for path in sorted((DATA / folder).glob("*.json")))
+    return tuple(
+        load(path.read_text()) for folder in folders for path in sorted((DATA / folder).glob("*.json"))
+    )
 
 
 @cache

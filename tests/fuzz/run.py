@@ -1,4 +1,4 @@
-"""`make fuzz`: any number of damaged inputs for every target, or for one; a find is kept and can be replayed."""
+"""`make fuzz`: any number of damaged inputs for every target, or for one; finds are kept for the tests."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from client_targets import client_targets  # noqa: E402
-from fuzzing import FindError, Target, fuzz, keep, kept, replay  # noqa: E402
-from simulator_targets import simulator_targets  # noqa: E402
+from client_targets import client_targets
+from fuzzing import FindError, Target, fuzz, keep, kept, replay
+from simulator_targets import simulator_targets
 
 STUCK_SECS = 60
 """Native code that holds the interpreter hears no alarm: after this the process ends with all its stacks."""

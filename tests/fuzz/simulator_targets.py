@@ -29,8 +29,23 @@ BTC, ETH = "BTC-USD-PERP", "ETH-USD-PERP"
 STEP_NS = 7_000_000
 OPTIONS = {"simple": "true", "liquidity": "false", "limits": "false", "jitter_ms": "0", "frames": "500"}
 CHANNELS = (
-    *("orders.ALL", "fills.ALL", "positions", "account", "balance_events", "funding_payments.ALL", "tradebusts"),
-    *("markets", "markets_summary", f"funding_data.{BTC}", f"bbo.{BTC}", f"trades.{BTC}", f"markets_summary.{ETH}"),
+    *(
+        "orders.ALL",
+        "fills.ALL",
+        "positions",
+        "account",
+        "balance_events",
+        "funding_payments.ALL",
+        "tradebusts",
+    ),
+    *(
+        "markets",
+        "markets_summary",
+        f"funding_data.{BTC}",
+        f"bbo.{BTC}",
+        f"trades.{BTC}",
+        f"markets_summary.{ETH}",
+    ),
     *(f"order_book.{BTC}.deltas", f"order_book.{ETH}.snapshot@15@100ms", f"bbo.{BTC}.interactive"),
 )
 
@@ -89,7 +104,10 @@ class World:
             self.sockets.append(self.connect(version))
         for side, price in ((Side.BUY, "83400"), (Side.SELL, "83500")):
             self.sim.exchange.place_counterparty_order(BTC, side, Decimal(5), Decimal(price))
-        for body in (order(price="83000", client_id="open"), order(side="SELL", price="83400", client_id="done")):
+        for body in (
+            order(price="83000", client_id="open"),
+            order(side="SELL", price="83400", client_id="done"),
+        ):
             self.rpc(self.sockets[0], "order.create", body)
         self.clock.advance(50_000_000)
         assert self.sim.exchange.fills(person.account), "the world has no fill to begin with"
@@ -126,15 +144,29 @@ class World:
 def order(**changes: object) -> dict[str, object]:
     """A new order, properly signed for the time at which every world starts."""
     body: dict[str, object] = {
-        "market": BTC, "side": "BUY", "type": "LIMIT", "size": "0.1", "price": "83000", "instruction": "GTC",
-        "client_id": "", "signature_timestamp": TS // 10**6, "flags": [], "stp": "EXPIRE_TAKER", "recv_window": 300_000,
+        "market": BTC,
+        "side": "BUY",
+        "type": "LIMIT",
+        "size": "0.1",
+        "price": "83000",
+        "instruction": "GTC",
+        "client_id": "",
+        "signature_timestamp": TS // 10**6,
+        "flags": [],
+        "stp": "EXPIRE_TAKER",
+        "recv_window": 300_000,
         "trigger_price": "0",
-    }  # fmt: skip
+    }
     body |= changes
     signed = proofs.SignedOrder(
-        timestamp_ms=TS // 10**6, market=str(body["market"]), side=str(body["side"]), order_type=str(body["type"]),
-        size=str(body["size"]), price=str(body["price"]), order_id=str(body.get("id", "")),
-    )  # fmt: skip
+        timestamp_ms=TS // 10**6,
+        market=str(body["market"]),
+        side=str(body["side"]),
+        order_type=str(body["type"]),
+        size=str(body["size"]),
+        price=str(body["price"]),
+        order_id=str(body.get("id", "")),
+    )
     body["signature"] = proofs.sign(DEMO_KEY, proofs.order_hash(CHAIN_ID, _demo_address(), signed))
     return body
 
@@ -160,7 +192,9 @@ def _orders() -> tuple[dict[str, object], ...]:
         order(instruction="POST_ONLY", price="83600", client_id="p"),
         order(side="SELL", price="83400", size="0.05", flags=["REDUCE_ONLY"], client_id="r"),
         order(type="STOP_LIMIT", trigger_price="84000", client_id="s"),
-        order(type="TAKE_PROFIT_MARKET", price="0", trigger_price="82000", side="SELL", flags=["REDUCE_ONLY"]),
+        order(
+            type="TAKE_PROFIT_MARKET", price="0", trigger_price="82000", side="SELL", flags=["REDUCE_ONLY"]
+        ),
         order(market=ETH, price="2500", size="1"),
         order(id=_first_order_id(), price="83100"),
     )
@@ -170,7 +204,9 @@ def _body(mutator: Mutator, seeds: Sequence[object]) -> bytes:
     """A body, as it should be in one of four cases."""
     trees_ = [load(json.dumps(one)) for one in seeds]
     tree = mutator.pick(trees_)
-    return mutator.json_text(tree, trees_) if mutator.chance(0.75) else json.dumps(mutator.pick(seeds)).encode()
+    return (
+        mutator.json_text(tree, trees_) if mutator.chance(0.75) else json.dumps(mutator.pick(seeds)).encode()
+    )
 
 
 # --- requests: an input is one JSON object, so that a kept find can be read
@@ -205,26 +241,75 @@ def _request(data: bytes, number: int) -> Request:
 
 
 _ROUTES = (
-    *("GET /v1/system/config", "GET /v1/system/time", "GET /v1/system/state", "GET /v1/markets", "GET /v1/trades"),
-    *("GET /v1/markets/summary", f"GET /v1/bbo/{BTC}", f"GET /v1/bbo/{BTC}/interactive", "GET /v1/funding/data"),
-    *(f"GET /v1/orderbook/{BTC}", f"GET /v1/orderbook/{ETH}/interactive", "GET /v1/onboarding", "POST /v1/onboarding"),
-    *("POST /v1/auth", "POST /v1/auth/0x1", "GET /v1/account", "GET /v1/account/info", "GET /v1/account/summary"),
-    *("GET /v1/balance", "GET /v1/positions", "GET /v1/orders", "GET /v1/orders-history", "GET /v1/orders/{id}"),
+    *(
+        "GET /v1/system/config",
+        "GET /v1/system/time",
+        "GET /v1/system/state",
+        "GET /v1/markets",
+        "GET /v1/trades",
+    ),
+    *(
+        "GET /v1/markets/summary",
+        f"GET /v1/bbo/{BTC}",
+        f"GET /v1/bbo/{BTC}/interactive",
+        "GET /v1/funding/data",
+    ),
+    *(
+        f"GET /v1/orderbook/{BTC}",
+        f"GET /v1/orderbook/{ETH}/interactive",
+        "GET /v1/onboarding",
+        "POST /v1/onboarding",
+    ),
+    *(
+        "POST /v1/auth",
+        "POST /v1/auth/0x1",
+        "GET /v1/account",
+        "GET /v1/account/info",
+        "GET /v1/account/summary",
+    ),
+    *(
+        "GET /v1/balance",
+        "GET /v1/positions",
+        "GET /v1/orders",
+        "GET /v1/orders-history",
+        "GET /v1/orders/{id}",
+    ),
     *("GET /v1/orders/by_client_id/open", "GET /v1/fills", "GET /v1/funding/payments", "GET /v1/tradebusts"),
     *("GET /v1/transactions", "GET /v1/transfers", "POST /v1/orders", "POST /v1/orders", "POST /v1/orders"),
     *("POST /v1/orders/batch", "PUT /v1/orders/{id}", "DELETE /v1/orders/{id}", "DELETE /v1/orders"),
     *("DELETE /v1/orders/by_client_id/open", "DELETE /v1/orders/batch", "GET /v1/account/history"),
 )
 _SIMPLE_ROUTES = (
-    *("GET /v1/markets", "GET /v1/instruments/" + BTC, "GET /v1/orders/open", "GET /v1/account", "POST /v1/orders"),
+    *(
+        "GET /v1/markets",
+        "GET /v1/instruments/" + BTC,
+        "GET /v1/orders/open",
+        "GET /v1/account",
+        "POST /v1/orders",
+    ),
     *("GET /v1/account/positions", "GET /v1/account/fills", f"GET /v1/orderbook/{BTC}", f"GET /v1/bbo/{BTC}"),
-    *("GET /v1/funding/data", "DELETE /v1/orders/{id}", "DELETE /v1/orders", "OPTIONS /v1/orders", "POST /v1/orders"),
+    *(
+        "GET /v1/funding/data",
+        "DELETE /v1/orders/{id}",
+        "DELETE /v1/orders",
+        "OPTIONS /v1/orders",
+        "POST /v1/orders",
+    ),
 )
 _QUERY = {
-    "market": (BTC, ETH, "ALL"), "depth": ("20",), "page_size": ("1", "100"), "cursor": ("eyJtYXJrZXIiOiBbMSwgIjEiXX0=",),
-    "start_at": (str(TS // 10**6 - 1_000),), "end_at": (str(TS // 10**6),), "client_id": ("open",), "side": ("BUY",),
-    "status": ("OPEN", "CLOSED"), "type": ("LIMIT",), "account_signer_type": ("starknet",), "public_key": ("0x1",),
-}  # fmt: skip
+    "market": (BTC, ETH, "ALL"),
+    "depth": ("20",),
+    "page_size": ("1", "100"),
+    "cursor": ("eyJtYXJrZXIiOiBbMSwgIjEiXX0=",),
+    "start_at": (str(TS // 10**6 - 1_000),),
+    "end_at": (str(TS // 10**6),),
+    "client_id": ("open",),
+    "side": ("BUY",),
+    "status": ("OPEN", "CLOSED"),
+    "type": ("LIMIT",),
+    "account_signer_type": ("starknet",),
+    "public_key": ("0x1",),
+}
 
 
 def _headers(mutator: Mutator) -> dict[str, str]:
@@ -249,7 +334,11 @@ def _headers(mutator: Mutator) -> dict[str, str]:
 
 def _bodies(path: str) -> Sequence[object]:
     if path.endswith("batch"):
-        return [{"orders": list(_orders()[:3])}, list(_orders()[:2]), {"order_ids": [_first_order_id()], "client_order_ids": ["x"]}]
+        return [
+            {"orders": list(_orders()[:3])},
+            list(_orders()[:2]),
+            {"order_ids": [_first_order_id()], "client_order_ids": ["x"]},
+        ]
     if path.endswith("onboarding"):
         return [{"public_key": hex(proofs.public_key_of(DEMO_KEY)), "referral_code": "x"}]
     return list(_orders())
@@ -380,9 +469,13 @@ def _open_frames() -> Feed:
 
 
 def _simple_frame_input(mutator: Mutator) -> bytes:
-    channels = [f"{kind}.{BTC}" for kind in ("trades", "orderbook", "orders", "fills")] + ["positions", "account"]
+    channels = [f"{kind}.{BTC}" for kind in ("trades", "orderbook", "orders", "fills")] + [
+        "positions",
+        "account",
+    ]
     calls = [
-        Pairs(jsonrpc_pairs(method, Pairs([("channel", mutator.pick(channels))]))) for method in ("subscribe", "unsubscribe")
+        Pairs(jsonrpc_pairs(method, Pairs([("channel", mutator.pick(channels))])))
+        for method in ("subscribe", "unsubscribe")
     ]
     calls.append(Pairs(jsonrpc_pairs("auth", Pairs([("bearer", "x")]))))
     return mutator.json_text(mutator.pick(calls), calls)
@@ -412,33 +505,60 @@ def _open_simple_frames() -> Feed:
 # --- the control door
 
 _SAMPLES: dict[str, object] = {
-    "add_market": {"symbol": "NEW-USD-PERP", "base": "NEW", "quote": "USD", "tick": "0.1", "lot": "0.1", "start_price": "5"},
+    "add_market": {
+        "symbol": "NEW-USD-PERP",
+        "base": "NEW",
+        "quote": "USD",
+        "tick": "0.1",
+        "lot": "0.1",
+        "start_price": "5",
+    },
     "bust": {"fill_id": "1"},
     "cancel_by_venue": {"order_id": "{order}", "reason": "VENUE"},
     "clear_faults": {},
     "cross": {"order_id": "{order}", "quantity": "0.01"},
-    "external_order": {"account": "{account}", "market": BTC, "side": "buy", "quantity": "0.1", "price": "83100"},
-    "fault": {"kind": "F06", "trigger": {"nth": 3}, "scope": {"points": ["out"], "label": "fills*"}, "code": 1012, "times": 1},
+    "external_order": {
+        "account": "{account}",
+        "market": BTC,
+        "side": "buy",
+        "quantity": "0.1",
+        "price": "83100",
+    },
+    "fault": {
+        "kind": "F06",
+        "trigger": {"nth": 3},
+        "scope": {"points": ["out"], "label": "fills*"},
+        "code": 1012,
+        "times": 1,
+    },
     "fund_account": {"account": "{account}", "amount": "100"},
     "halt": {"market": BTC, "halted": True},
     "lift": {"number": 1},
     "pay_funding": {"market": BTC, "rate": "0.0001"},
-    "place_counterparty_order": {"market": BTC, "side": "sell", "quantity": "0.1", "price": "83400", "tif": "IOC"},
+    "place_counterparty_order": {
+        "market": BTC,
+        "side": "sell",
+        "quantity": "0.1",
+        "price": "83400",
+        "tif": "IOC",
+    },
     "set_mode": {"mode": "post_only"},
     "set_position": {"account": "{account}", "market": ETH, "quantity": "-1", "price": "2500"},
     "set_price": {"market": BTC, "mark": "83450", "index": "83440"},
     "expire_tokens": {},
     "add_subkey": {"account": "{account}", "public_key": "0x1"},
     "duplicate_fill": {"skip": 0, "count": 1},
-    "lose_fill": {"skip": 0, "count": 1},
+    "suppress_fill": {"skip": 0, "count": 1},
     "alter_fill": {"skip": 0, "count": 1},
     "drop_connections": {},
-}  # fmt: skip
+}
 
 
 @cache
 def _controls() -> tuple[tuple[str, object], ...]:
-    text = json.dumps(_SAMPLES).replace("{order}", _first_order_id()).replace("{account}", hex(_demo_address()))
+    text = (
+        json.dumps(_SAMPLES).replace("{order}", _first_order_id()).replace("{account}", hex(_demo_address()))
+    )
     found = load(text)
     assert isinstance(found, Pairs)
     return tuple(found)
@@ -447,10 +567,16 @@ def _controls() -> tuple[tuple[str, object], ...]:
 def _control_input(mutator: Mutator) -> bytes:
     if mutator.chance(0.05):
         what = mutator.pick(("ledger", "digest", "faults", mutator.pick(TEXTS)))
-        return Wire("GET", f"/control/{what}", [["account", mutator.pick(TEXTS)], ["frames", "1"]], {}, "").write()
+        return Wire(
+            "GET", f"/control/{what}", [["account", mutator.pick(TEXTS)], ["frames", "1"]], {}, ""
+        ).write()
     verb, arguments = mutator.pick(_controls())
     others = [one for _, one in _controls()]
-    body = mutator.json_text(arguments, others) if mutator.chance(0.8) else json.dumps(_plain(arguments)).encode()
+    body = (
+        mutator.json_text(arguments, others)
+        if mutator.chance(0.8)
+        else json.dumps(_plain(arguments)).encode()
+    )
     if mutator.chance(0.03):
         verb = mutator.text(verb)
     return Wire("POST", f"/control/{verb}", [], {}, body.decode("latin-1")).write()
@@ -473,7 +599,9 @@ def _open_control() -> Feed:
         for what in ("GET /v1/markets", "GET /v1/account", "GET /v1/positions", f"GET /v1/orderbook/{BTC}"):
             method, _, path = what.partition(" ")
             headers = {"authorization": f"Bearer {world.token}"}
-            response = done(world.sim.service.handle(Request(id=1, method=method, path=path, headers=headers)))
+            response = done(
+                world.sim.service.handle(Request(id=1, method=method, path=path, headers=headers))
+            )
             assert response.status in (200, 401), f"{what}: {response.status} {response.body[:200]!r}"
 
     return feed
@@ -512,7 +640,9 @@ class Doors:
         except ConnectionError:
             pass
         writer.close()
-        status = await self._ask(self.ports[0], b"GET /v1/system/time HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        status = await self._ask(
+            self.ports[0], b"GET /v1/system/time HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
         assert status.startswith(b"HTTP/1.1 200"), status[:80]
         assert not self.errors, self.errors
 
@@ -534,7 +664,8 @@ def _open_doors() -> Feed:
 
 
 _UPGRADE = (
-    b"GET /v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"GET /v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 
