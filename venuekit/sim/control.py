@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from venuekit.sim.ledger import Ledger
 
 _PREFIX = "/control/"
+_LARGEST = Decimal(10**9)
+_FINEST = -18
+"""Ten digits and 18 decimals are plenty, and their products stay within the 28 digits that decimals keep."""
 
 
 class Arguments:
@@ -47,7 +50,7 @@ class Arguments:
             raise BadValue(f"{name} must be a text")
         return value
 
-    def number(self, name: str) -> Decimal:
+    def number(self, name: str, largest: Decimal = _LARGEST) -> Decimal:
         """An exact number: text or a whole number, never a JSON fraction (it would have passed through a
         float).
         """
@@ -60,11 +63,14 @@ class Arguments:
             raise BadValue(f"{name} must be a decimal number as text") from None
         if not number.is_finite():
             raise BadValue(f"{name} must be finite")
+        exponent = number.as_tuple().exponent
+        if abs(number) > largest or not isinstance(exponent, int) or exponent < _FINEST:
+            raise BadValue(f"{name} must lie within {largest} and have at most {-_FINEST} decimals")
         return number
 
-    def number_or_none(self, name: str) -> Decimal | None:
+    def number_or_none(self, name: str, largest: Decimal = _LARGEST) -> Decimal | None:
         """An exact number, None when the field is missing."""
-        return self.number(name) if self.has(name) else None
+        return self.number(name, largest) if self.has(name) else None
 
     def whole(self, name: str) -> int:
         """A whole number."""
@@ -228,7 +234,7 @@ class ControlDoor:
         return {}
 
     def _pay_funding(self, args: Arguments) -> object:
-        self._exchange.pay_funding(args.text("market"), args.number_or_none("rate"))
+        self._exchange.pay_funding(args.text("market"), args.number_or_none("rate", Decimal(1)))
         return {}
 
     def _halt(self, args: Arguments) -> object:

@@ -28,6 +28,7 @@ type Level = tuple[Decimal, Decimal]
 _HEADER = Struct("<HHHH")
 _GROUP = Struct("<HH")
 _LEVEL = Struct("<qq")
+_LARGEST = 2**63 - 1
 
 SIDE = {"BUY": 1, "SELL": 2, "LONG": 1, "SHORT": 2, "": 254}
 ORDER_TYPE = {
@@ -98,7 +99,8 @@ def _scaled(exponent: int, optional: bool) -> Callable[[Value], object]:
         mantissa = int(scaled)
         if mantissa != scaled:
             raise BadValue(f"{value} has more than {exponent} decimals")
-        return mantissa
+        # Only control commands make figures that the wire cannot carry; they stand at its end.
+        return max(-_LARGEST, min(mantissa, _LARGEST))
 
     return pack
 

@@ -87,6 +87,6 @@ def _begin(cursor: str | None, keys: Sequence[tuple[int, str]]) -> int:
         if marker is None:
             return 0
         last = (int(marker[0]), str(marker[1]))
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         raise VenueError("INVALID_REQUEST_PARAMETER", "cursor is not valid") from error
     return sum(1 for key in keys if key >= last)

@@ -45,7 +45,9 @@ class Person:
         return public_key == self.public_key or public_key in self.subkeys
 
 
-def _number(text: str, code: str) -> int:
+def _number(text: object, code: str) -> int:
+    if not isinstance(text, str):
+        raise VenueError(code, "not a text")
     try:
         return int(text, 16 if text.startswith("0x") else 10)
     except ValueError as error:
@@ -101,7 +103,7 @@ class Register:
         try:
             body = json.loads(request.body)
             public_key = _number(body["public_key"], "PUBLIC_KEY_INVALID")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise VenueError("BINDING_ERROR", "body must be JSON with public_key") from error
         if not proofs.is_public_key(public_key):
             raise VenueError("PUBLIC_KEY_INVALID", "not a point of the curve")

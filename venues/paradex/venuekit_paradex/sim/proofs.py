@@ -155,7 +155,7 @@ def parse_signature(text: str) -> tuple[int, int]:
         r, s = (
             item if isinstance(item, int) else int(item, 16 if item.startswith("0x") else 10) for item in pair
         )
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadProofError("signature is not an array of two numbers") from error
     return r, s
 

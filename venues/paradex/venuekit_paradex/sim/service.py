@@ -194,10 +194,13 @@ class ParadexService:
         raise KeyError(verb)
 
 
+_MOST = 10_000
+
+
 def _count(args: Mapping[str, object], name: str, default: int) -> int:
     value = args.get(name, default)
-    if not isinstance(value, int) or value < 0:
-        raise BadValue(f"{name} must be a count")
+    if not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise BadValue(f"{name} must be a count up to {_MOST}")
     return value
 
 

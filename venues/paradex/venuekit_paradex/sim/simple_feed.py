@@ -14,7 +14,14 @@ from attrs import define, field
 from venuekit.sim.records import Cause, Filled, OrderChanged, PositionChanged, Traded
 from venuekit_paradex.sim import render
 from venuekit_paradex.sim.feed import envelope
-from venuekit_paradex.sim.stream import BAD_PARAMS, INVALID_REQUEST, PARSE, UNKNOWN_METHOD, RpcError
+from venuekit_paradex.sim.stream import (
+    BAD_PARAMS,
+    INVALID_REQUEST,
+    PARSE,
+    UNKNOWN_METHOD,
+    RpcError,
+    request_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -94,7 +101,7 @@ class SimpleFeed:
         key: object = None
         try:
             data = _parse(frame)
-            key = data.get("id")
+            key = request_id(data)
             answer: Json = {"result": self._call(member, data)}
         except RpcError as error:
             told: Json = {"code": error.code, "message": error.message}

@@ -32,6 +32,14 @@ CUTS = {"order.create": "C5", "order.cancel": "C7", "order.modify": "C9"}
 """Cut points that a session passes right after these replies."""
 
 
+def request_id(data: Json) -> str | int | None:
+    """The id of a request: a text or a whole number; -32600 for anything else, which no reply can repeat."""
+    key = data.get("id")
+    if key is not None and (isinstance(key, bool) or not isinstance(key, str | int)):
+        raise RpcError(INVALID_REQUEST, "invalid request")
+    return key
+
+
 class RpcError(Exception):
     """A JSON-RPC error; `data` is the venue's optional detail text."""
 
@@ -87,7 +95,7 @@ class Rpc:
         method = "?"
         try:
             data = self._parse(frame)
-            key = data.get("id")
+            key = request_id(data)
             name = data.get("method")
             if data.get("jsonrpc") != "2.0" or not isinstance(name, str):
                 raise RpcError(INVALID_REQUEST, "invalid request")
@@ -197,9 +205,12 @@ class Rpc:
         channel = self._channel(params)
         if channel not in session.topics or channel != "markets_summary":
             raise RpcError(INVALID_REQUEST, "invalid modify_subscription request", "not subscribed")
-        lists = {
-            name: (params.get(name) or []) if isinstance(params, dict) else [] for name in ("add", "remove")
-        }
+        lists = (
+            {name: params.get(name) or [] for name in ("add", "remove")} if isinstance(params, dict) else {}
+        )
+        for markets in lists.values():
+            if not isinstance(markets, list) or not all(isinstance(one, str) for one in markets):
+                raise RpcError(BAD_PARAMS, "invalid params", "add and remove are lists of markets")
         return {"channel": channel, **lists}
 
     # --- order entry
