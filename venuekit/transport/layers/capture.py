@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeGuard
 
 from attrs import field, frozen
 
@@ -144,9 +144,14 @@ def _parse_lines(name: str, header: Mapping[str, object], lines: Sequence[str]) 
 
 def _parse_entry(row: Mapping[str, object]) -> Entry:
     ts_ns, number, about = row["t"], row["n"], row.get("about", {})
-    if not isinstance(ts_ns, int) or not isinstance(number, int) or not isinstance(about, dict):
+    if not _is_time(ts_ns) or not isinstance(number, int) or not isinstance(about, dict):
         raise TypeError("a field has the wrong type")
     return Entry(What(row["what"]), ts_ns, number, _parse_frame(row), _texts(about))
+
+
+def _is_time(value: object) -> TypeGuard[int]:
+    """Nanoseconds since 1970 as every other program can hold them."""
+    return isinstance(value, int) and 0 <= value < 2**63
 
 
 def _parse_frame(row: Mapping[str, object]) -> Frame:
@@ -164,7 +169,7 @@ def _parse_frames(name: str, whole: Mapping[str, object]) -> Capture:
     entries = [Entry(What.OPEN, 0, 1, about={"url": about.get("url_query", "")})]
     for number, row in enumerate(frames):
         stamp = row.get("t_ns", 0) if isinstance(row, dict) else None
-        if not isinstance(stamp, int) or not ("text" in row or "b64" in row):
+        if not _is_time(stamp) or not ("text" in row or "b64" in row):
             raise CaptureError(f"{name}: frame {number} is neither text nor bytes")
         try:
             entries.append(Entry(What.IN, stamp, 1, _parse_frame(row)))
