@@ -14,7 +14,6 @@ from venuekit.interfaces.model import Instrument
 from venuekit.interfaces.request import HttpRequest
 from venuekit.interfaces.venue import VenueContext
 
-
 UNREADABLE = (msgspec.MsgspecError, BadValue, ValueError, ArithmeticError, RecursionError)
 """What a row can raise whose texts are no numbers, no names, or no JSON at all."""
 
