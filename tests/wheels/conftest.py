@@ -158,10 +158,11 @@ class Environment:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def python_says(self, code: str, **env: str) -> object:
-        """What a program prints, in JSON."""
+        """What a program prints behind `SAYS `, in JSON; a node's log may print around it."""
         done = _run(self.python, "-c", code, env=env)
         assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        (said,) = [line for line in done.stdout.splitlines() if line.startswith("SAYS ")]
+        return json.loads(said.removeprefix("SAYS "))
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ config = load_config(__import__("pathlib").Path({path!r}))
 sections = client_sections(config)
 node = VenueNode.from_config(config)
 node.dispose()
-print(json.dumps([sorted(sections.data_clients), sorted(sections.exec_clients)]))
+print("SAYS", json.dumps([sorted(sections.data_clients), sorted(sections.exec_clients)]))
 """
 EVERY_MODULE = """
 import importlib, json, pkgutil
@@ -46,7 +46,7 @@ def walk(name):
             walk(found.name)
 for package in {packages!r}:
     walk(package)
-print(json.dumps(failed))
+print("SAYS", json.dumps(failed))
 """
 
 
@@ -186,10 +186,10 @@ def test_a_package_may_replace_only_the_retry_policy(environment, tmp_path):
 def test_the_environment_is_honest(environment):
     """The tests above prove nothing in an environment that sees the checkout or what was installed for it."""
     made = environment()
-    code = (
-        "import importlib.metadata as m, json, sys, venuekit\n"
-        "print(json.dumps([sorted(d.name.lower() for d in m.distributions()), venuekit.__file__, sys.path]))"
-    )
+    code = """
+import importlib.metadata as m, json, sys, venuekit
+print("SAYS", json.dumps([sorted(d.name.lower() for d in m.distributions()), venuekit.__file__, sys.path]))
+"""
     names, where, paths = made.python_says(code)
     assert not {"pytest", "aiohttp", "hypothesis", "eth-account", "mypy", "pip", "venuekit-paradex"} & set(
         names

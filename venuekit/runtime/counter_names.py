@@ -76,6 +76,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "orders.cancel_unknown": "cancels whose effect is unknown",
     "orders.cancels_held": "cancels that wait for the venue's id of their order",
     "orders.unseen_ended": "foreign orders that began and ended out of sight, without a fill",
+    "orders.foreign_names": "orders of other programs under a client id that an order of ours has had",
     "orders.two_names": "orders that turned out to be known under two names",
     "orders.stale_records": "order records older than what is known",
     "orders.old_leg_records": "records of a former leg of a replaced order",
