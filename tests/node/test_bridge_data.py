@@ -323,7 +323,8 @@ def test_a_failed_connect_is_told_and_leaves_nothing_open() -> None:
 
     with pytest.raises(RuntimeError):
         fake.run(rig, body)
-    assert rig.failures.found == [("V could not connect: no answer", "")]
+    # Without a hint of its own an error says what its branch of the tree says.
+    assert rig.failures.found == [("V could not connect: no answer", SendFailed.to_do)]
     assert rig.shared["V"].holders == 0
 
 
