@@ -2,12 +2,13 @@
 PY := .venv/bin/python
 JOBS ?= 2
 
-.PHONY: help setup test lint format demo bench fuzz vectors independent clean distclean
+.PHONY: help setup test crash lint format demo bench fuzz vectors independent clean distclean
 
 help:
 	@echo "setup        make .venv with everything pinned"
 	@echo "demo         simulator, node and strategy for 20 seconds, then the check of every fill"
 	@echo "test         all tests"
+	@echo "crash        200 kills of a node, each at a point of its journal or at random"
 	@echo "lint         ruff, mypy --strict, import contracts"
 	@echo "format       let ruff fix what it can"
 	@echo "bench        the table of ratios"
@@ -24,6 +25,9 @@ demo: setup
 
 test: setup
 	@$(PY) -m pytest -q -n $(JOBS) $(ARGS)
+
+crash: setup
+	@VENUEKIT_KILLS=$(or $(KILLS),200) $(PY) -m pytest -q -x -s tests/crash $(ARGS)
 
 lint: setup
 	@$(PY) -m ruff check .
