@@ -13,7 +13,10 @@ _HTTP = {
     "proxy": "address of an HTTP proxy; the environment's proxies are never read",
     "connections": "connections to the host at most (32)",
 }
-_STREAM = {"ping_ms": "ping after this much silence (20000; 0: never)"}
+_STREAM = {
+    "proxy": "address of an HTTP proxy, `http://...`; TLS to the venue runs inside",
+    "ping_ms": "ping after this much silence (20000; 0: never)",
+}
 _RETRY = {
     "base_ns": "the first pause is drawn up to this, each further one up to twice as much (200000000)",
     "cap_ns": "no pause is longer (30000000000)",

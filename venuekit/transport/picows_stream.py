@@ -30,12 +30,14 @@ from picows.url import parse_url
 from venuekit.errors import ConfigError
 from venuekit.interfaces.request import Frame, Handshake, Receiver
 from venuekit.interfaces.time import Cancel, Clock
+from venuekit.transport.dial import dial
 from venuekit.transport.rules import (
     CLOSE_NS,
     MAX_UNSENT_BYTES,
     handshake_refusal,
     not_sent,
     ping_interval_ns,
+    stream_proxy_address,
     verified_tls,
 )
 
@@ -49,8 +51,8 @@ _SILENT = logging.Logger("venuekit.transport.picows_stream", logging.CRITICAL + 
 
 
 def picows_transport(*, clock: Clock, options: Mapping[str, str]) -> PicowsTransport:
-    """The transport behind `stream/picows`; option `ping_ms`: ping after this much silence (0: never)."""
-    return PicowsTransport(clock, ping_ns=ping_interval_ns(options))
+    """The transport behind `stream/picows`; options: `ping_ms`, `proxy`."""
+    return PicowsTransport(clock, ping_ns=ping_interval_ns(options), proxy=stream_proxy_address(options))
 
 
 class PicowsTransport:
@@ -63,9 +65,11 @@ class PicowsTransport:
     be `Upgrade` alone; the reason of `on_closed` names a broken rule of the protocol (websockets: nothing).
     """
 
-    def __init__(self, clock: Clock, *, ping_ns: int = 20_000_000_000) -> None:
+    def __init__(self, clock: Clock, *, ping_ns: int = 20_000_000_000, proxy: str | None = None) -> None:
+        """`ping_ns`: ping after this much silence, 0: never; `proxy`: address of an HTTP proxy."""
         self._clock = clock
         self._ping_ns = ping_ns
+        self._proxy = proxy
 
     async def connect(self, to: Handshake, receiver: Receiver) -> PicowsLink:
         """See `StreamTransport`; the name is resolved anew each time, redirects are refused."""
@@ -75,7 +79,7 @@ class PicowsTransport:
             raise ConfigError(f"not a WebSocket address: {to.url.partition('?')[0]!r}") from error
         where = f"{target.host}:{target.port}"
         wire = _Wire(receiver, self._clock, self._ping_ns, to.max_frame_bytes)
-        dial = _Dial()
+        caller = _Dial(self._proxy)
         handed_over = False
         try:
             _, listener = await ws_connect(
@@ -88,7 +92,7 @@ class PicowsTransport:
                 max_frame_size=to.max_frame_bytes,
                 extra_headers=to.headers,
                 max_redirects=0,
-                socket_factory=dial,
+                socket_factory=caller,
                 # The loop's own sockets and Python's own TLS: its replacement reaches into OpenSSL.
                 use_aiofastnet=False,
             )
@@ -106,7 +110,7 @@ class PicowsTransport:
             # Given up or failed: nothing may stay open, whatever stage the library was in.
             if not handed_over:
                 wire.forget()
-                dial.hang_up()
+                caller.hang_up()
         return PicowsLink(wire)
 
 
@@ -119,28 +123,13 @@ def _refusal(error: WSHandshakeError, where: str) -> Exception:
 class _Dial:
     """Opens the socket and keeps a hand on it: the library would leave it open when a connect is given up."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: str | None) -> None:
+        self._proxy = proxy
         self._socket: socket.socket | None = None
 
     async def __call__(self, target: WSParsedURL) -> socket.socket:
-        loop = asyncio.get_running_loop()
-        failure = OSError("the name has no address")
-        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in found:
-            attempt = socket.socket(family, kind, protocol)
-            attempt.setblocking(False)
-            try:
-                await loop.sock_connect(attempt, address)
-            except OSError as error:
-                attempt.close()
-                failure = error
-            except BaseException:
-                attempt.close()
-                raise
-            else:
-                self._socket = attempt
-                return attempt
-        raise failure
+        self._socket = await dial(target.host, target.port, self._proxy)
+        return self._socket
 
     def hang_up(self) -> None:
         """The peer sees the end; the transport that owns the socket sees it too and closes it."""

@@ -51,16 +51,25 @@ def connections_at_most(options: Mapping[str, str]) -> int:
 
 def proxy_address(options: Mapping[str, str]) -> str | None:
     """The option `proxy`: an HTTP proxy, none by default. It may hold a password, so no error repeats it."""
+    return _proxy(options, "http", ("http", "https"))
+
+
+def stream_proxy_address(options: Mapping[str, str]) -> str | None:
+    """The same for streams, whose proxy is itself reached without TLS; that to the host runs inside."""
+    return _proxy(options, "stream", ("http",))
+
+
+def _proxy(options: Mapping[str, str], slot: str, schemes: tuple[str, ...]) -> str | None:
     text = options.get("proxy", "")
     if not text:
         return None
     try:
         parts = urlsplit(text)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fits = False
-    if not fits:
-        raise _bad("http", "proxy", "is no address of a proxy", "write http://host:port.")
+    if not fits or any(ord(letter) <= 32 for letter in text):
+        raise _bad(slot, "proxy", "is no address of a proxy", "write http://host:port.")
     return text
 
 

@@ -22,27 +22,33 @@ from websockets.uri import WebSocketURI, parse_uri
 from venuekit.errors import ConfigError
 from venuekit.interfaces.request import Frame, Handshake, Receiver
 from venuekit.interfaces.time import Cancel, Clock
+from venuekit.transport.dial import dial
 from venuekit.transport.rules import (
     CLOSE_NS,
     MAX_UNSENT_BYTES,
     handshake_refusal,
     not_sent,
     ping_interval_ns,
+    stream_proxy_address,
     verified_tls,
 )
 
 
 def websockets_transport(*, clock: Clock, options: Mapping[str, str]) -> WebSocketTransport:
-    """The transport behind `stream/websockets`; option `ping_ms`: ping after this much silence (0: never)."""
-    return WebSocketTransport(clock, ping_ns=ping_interval_ns(options))
+    """The transport behind `stream/websockets`; options: `ping_ms`, `proxy`."""
+    return WebSocketTransport(
+        clock, ping_ns=ping_interval_ns(options), proxy=stream_proxy_address(options)
+    )
 
 
 class WebSocketTransport:
     """A `StreamTransport` over TCP and TLS."""
 
-    def __init__(self, clock: Clock, *, ping_ns: int = 20_000_000_000) -> None:
+    def __init__(self, clock: Clock, *, ping_ns: int = 20_000_000_000, proxy: str | None = None) -> None:
+        """`ping_ns`: ping after this much silence, 0: never; `proxy`: address of an HTTP proxy."""
         self._clock = clock
         self._ping_ns = ping_ns
+        self._proxy = proxy
 
     async def connect(self, to: Handshake, receiver: Receiver) -> WebSocketLink:
         """See `StreamTransport`; the name is resolved anew each time, redirects are refused."""
@@ -53,9 +59,7 @@ class WebSocketTransport:
         link = WebSocketLink(_protocol(uri, to), receiver, self._clock, self._ping_ns)
         handed_over = False
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: link.wire, uri.host, uri.port, ssl=verified_tls() if uri.secure else None
-            )
+            await self._open(link.wire, uri)
             link.wire.ask(to.headers)
             await link.wire.opened
             handed_over = True
@@ -71,6 +75,19 @@ class WebSocketTransport:
             if not handed_over:
                 link.wire.forget()
         return link
+
+    async def _open(self, wire: _Wire, uri: WebSocketURI) -> None:
+        loop, tls = asyncio.get_running_loop(), verified_tls() if uri.secure else None
+        if self._proxy is None:
+            await loop.create_connection(lambda: wire, uri.host, uri.port, ssl=tls)
+            return
+        tunnel = await dial(uri.host, uri.port, self._proxy)
+        try:
+            name = uri.host if uri.secure else None
+            await loop.create_connection(lambda: wire, sock=tunnel, ssl=tls, server_hostname=name)
+        except BaseException:
+            tunnel.close()
+            raise
 
 
 def _protocol(uri: WebSocketURI, to: Handshake) -> ClientProtocol:
