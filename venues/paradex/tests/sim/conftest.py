@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import tomllib
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -38,27 +39,46 @@ def asyncapi() -> dict:
     return json.loads((DATA / "specs/asyncapi-2.6.0.json").read_text())
 
 
-def closed(schema: dict, document: dict) -> dict:
-    """The schema with references and allOf merged, and every object closed to undocumented fields."""
+@cache
+def optional() -> dict[str, dict[str, str]]:
+    """Documented properties that may be missing, by schema, each with its source."""
+    return tomllib.loads((DATA.parent / "schemas/optional.toml").read_text())
+
+
+def merged(schema: dict, document: dict, name: str) -> tuple[dict, str]:
+    """The schema with its references and allOf put together, and the name of what it refers to."""
     schema = copy.deepcopy(schema)
     while "$ref" in schema:
-        schema = copy.deepcopy(document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]])
+        name = schema["$ref"].rsplit("/", 1)[1]
+        schema = copy.deepcopy(document["components"]["schemas"][name])
     for part in schema.pop("allOf", []):
-        merged = closed(part, document)
-        properties = {**schema.get("properties", {}), **merged.get("properties", {})}
-        schema = {**merged, **schema}
+        other, _ = merged(part, document, name)
+        properties = {**schema.get("properties", {}), **other.get("properties", {})}
+        schema = {**other, **schema}
         if properties:
             schema["properties"] = properties
+    return schema, name
+
+
+def closed(schema: dict, document: dict, name: str = "") -> dict:
+    """The schema read strictly: no undocumented property in any object, and every documented one required
+    unless the list of optional ones has it."""
+    schema, name = merged(schema, document, name)
     if "properties" in schema:
-        schema["properties"] = {name: closed(one, document) for name, one in schema["properties"].items()}
+        schema["properties"] = {
+            key: closed(one, document, f"{name}.{key}") for key, one in schema["properties"].items()
+        }
+        left_out = optional().get(name.removeprefix("responses.").removeprefix("Responses"), {})
+        assert set(left_out) - {"*"} <= set(schema["properties"]), name
+        schema["required"] = [] if "*" in left_out else sorted(set(schema["properties"]) - set(left_out))
         # Live answers carry null in these three (public recordings), where the document says text or object.
-        for name in {"next", "prev", "data"} & set(schema["properties"]):
-            schema["properties"][name] = {"anyOf": [schema["properties"][name], {"type": "null"}]}
+        for key in {"next", "prev", "data"} & set(schema["properties"]):
+            schema["properties"][key] = {"anyOf": [schema["properties"][key], {"type": "null"}]}
         schema.setdefault("additionalProperties", False)
     if isinstance(schema.get("additionalProperties"), dict):
         schema["additionalProperties"] = closed(schema["additionalProperties"], document)
     if "items" in schema:
-        schema["items"] = closed(schema["items"], document)
+        schema["items"] = closed(schema["items"], document, name)
     schema.pop("example", None)
     return schema
 
@@ -104,6 +124,25 @@ CHANNELS = {
 def channel_validator(kind: str) -> object:
     payload = asyncapi()["channels"][CHANNELS[kind]]["subscribe"]["message"]["payload"]
     return jsonschema_rs.validator_for(closed(payload, asyncapi()))
+
+
+@cache
+def reply_validator(method: str) -> object:
+    payload = asyncapi()["channels"][f"/{method}"]["subscribe"]["message"]["payload"]
+    return jsonschema_rs.validator_for(closed(payload, asyncapi(), method))
+
+
+ENVELOPE = {"jsonrpc", "usIn", "usOut", "usDiff"}
+"""Of every reply; the id comes back where the request had one."""
+
+
+def hold_reply(request: dict, reply: dict) -> None:
+    """The result of a request against the document of its method; an error against the published shape."""
+    assert set(reply) - {"id"} in (ENVELOPE | {"result"}, ENVELOPE | {"error"}), sorted(reply)
+    if "error" in reply:
+        assert {"code", "message"} <= set(reply["error"]) <= {"code", "message", "data"}
+        return
+    reply_validator(request["method"]).validate(reply["result"])
 
 
 def hold_against_asyncapi(label: str, frame: str) -> None:
@@ -193,7 +232,13 @@ class Stream:
         self.bench.service.receive(self.connection, frame)
         replies = [f for f, label in self.connection.sent[before:] if label.startswith("reply:")]
         assert len(replies) == 1
-        return json.loads(replies[0])
+        reply = json.loads(replies[0])
+        try:
+            request = json.loads(frame)
+        except ValueError:
+            request = {}
+        hold_reply(request, reply)
+        return reply
 
     def login(self) -> Stream:
         assert "result" in self.call("auth", {"bearer": self.bench.token})

@@ -15,6 +15,7 @@ from venuekit_paradex.sim import paging, render
 from venuekit_paradex.sim.desk import KINDS
 from venuekit_paradex.sim.figures import millis, status, text
 from venuekit_paradex.sim.people import ACCOUNT_HASH, PROXY_HASH
+from venuekit_paradex.sim.proofs import FIELD_PRIME
 from venuekit_paradex.sim.refusals import VenueError, refused
 from venuekit_paradex.sim.subkeys import Subkeys
 
@@ -171,20 +172,27 @@ class Rest:
                 "assets_limit_per_account": 550,
                 "block_explorer_url": "",
                 "bridged_tokens": [],
+                "dime_staking_contract_address": "0x0",
                 "environment": "simulator",
                 "l1_chain_id": "11155111",
                 "l1_core_contract_address": "0x0",
                 "l1_operator_address": "0x0",
+                "l1_relayer_address": "0x0",
+                "l2_relayer_address": "0x0",
                 "liquidation_fee": "0.2",
                 "oracle_address": "0x0",
                 "paraclear_account_hash": hex(ACCOUNT_HASH),
                 "paraclear_account_proxy_hash": hex(PROXY_HASH),
                 "paraclear_address": "0x0",
                 "paraclear_decimals": 8,
+                "paraclear_evm_account_hash": "0x0",
+                "partial_liquidation_buffer": "0.2",
+                "partial_liquidation_share_increment": "0.05",
                 "starknet_chain_id": self._register.chain_id,
                 "starknet_fullnode_rpc_base_url": "",
                 "starknet_fullnode_rpc_url": "",
                 "starknet_gateway_url": "",
+                "universal_deployer_address": "0x0",
             }
         )
 
@@ -247,6 +255,8 @@ class Rest:
             public_key = int(written, 16)
         except ValueError as error:
             raise VenueError("PUBLIC_KEY_INVALID", written[:80]) from error
+        if not 0 < public_key < FIELD_PRIME:
+            raise VenueError("PUBLIC_KEY_INVALID", "no element of the field")
         return reply(
             {
                 "account_signer_type": "starknet",
@@ -280,11 +290,25 @@ class Rest:
             "account": caller.account,
             "created_at": millis(caller.person.created_ns),
             "derivation_path": "",
-            "fees": {"maker_rate": maker, "taker_rate": taker},
+            "fees": {
+                "commission_rate": "0",
+                "dated_option_maker_rate": maker,
+                "dated_option_taker_rate": taker,
+                "discount_rate": "0",
+                "maker_rate": maker,
+                "perp_option_maker_rate": maker,
+                "perp_option_taker_rate": taker,
+                "spot_maker_rate": maker,
+                "spot_taker_rate": taker,
+                "taker_rate": taker,
+            },
             "has_ecosystem_nft": False,
+            "isolated_market": "",
             "kind": "main",
+            "parent_account": "",
             "public_key": hex(caller.person.public_key),
             "username": "",
+            "volume_tiers": {},
         }
         return reply(render.results([row]))
 

@@ -225,7 +225,9 @@ class Rpc:
 
     def order_body(self, order: Order) -> Json:
         """The order as a reply shows it."""
-        return render.order(order, self._desk.infos.get(order.id), self._clock.wall_ns())
+        body = render.order(order, None, self._clock.wall_ns())
+        # The document of the methods has all that the order channel has but these two.
+        return {name: value for name, value in body.items() if name not in ("stp", "request_info")}
 
     def _create(self, session: Session, params: object) -> Json:
         return self._created(session, self._desk.place(self._caller(session), params))
