@@ -61,16 +61,15 @@ def test_rooms_below_the_bridge_use_the_model_of_nautilus_only(name):
     assert tree.none(offences(room(name), allowed, with_typing=True))
 
 
-def test_only_commands_import_the_simulator_kit_and_the_suite_and_inside_functions():
+def test_only_commands_import_the_simulator_kit_and_only_inside_functions():
     def allowed(_: Path, name: str) -> bool:
-        return not under(name, "venuekit.sim", "venuekit.testing")
+        return not under(name, "venuekit.sim")
 
     outside = [
         path
         for path in tree.product()
         if path.is_relative_to(tree.FRAMEWORK)
         and not path.is_relative_to(tree.FRAMEWORK / "sim")
-        and not path.is_relative_to(tree.FRAMEWORK / "testing")
     ]
     commands = [path for path in outside if path.is_relative_to(tree.FRAMEWORK / "cli")]
     assert tree.none(offences([path for path in outside if path not in commands], allowed))

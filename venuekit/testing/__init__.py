@@ -1,1 +1,0 @@
-"""The conformance suite: one judge for every venue."""
