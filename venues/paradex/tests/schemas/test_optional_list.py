@@ -18,7 +18,7 @@ ENTRIES = [(schema, name, source) for schema, names in OPTIONAL.items() for name
 
 
 def documented(schema: str) -> set[str]:
-    """Properties of a schema of either document, or of an inner object: `method.property`, `Schema.property`."""
+    """Properties of a schema of either document, or of an inner object, `method.property`."""
     method, _, inner = schema.rpartition(".")
     if f"Responses{method}" in ASYNCAPI["components"]["schemas"]:
         return set(ASYNCAPI["components"]["schemas"][f"Responses{method}"]["properties"][inner]["properties"])
