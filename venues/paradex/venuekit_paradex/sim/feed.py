@@ -22,6 +22,7 @@ from venuekit.sim.records import (
     ModeChanged,
     OrderChanged,
     PositionChanged,
+    PriceMoved,
     Reason,
     Traded,
 )
@@ -100,12 +101,14 @@ class Feed:
     _last: dict[str, Decimal] = field(factory=dict)
     _volumes: dict[str, Decimal] = field(factory=dict)
     _funding: dict[str, list[FundingChanged]] = field(factory=dict)
+    _revalued: set[str] = field(factory=set)
+    """Markets whose price moved since the last summaries."""
     _timers: dict[str, Cancel] = field(factory=dict)
     _sent_seq: dict[tuple[int, str], int] = field(factory=dict)
     _handlers: dict[type, Callable[[object], None]] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        # Not here: PriceMoved. Prices reach clients through summaries, positions and accounts.
+        self._on(PriceMoved, self._price_moved)
         self._on(BookChanged, self._book_changed)
         self._on(BboChanged, self._bbo_changed)
         self._on(Traded, self._traded)
@@ -226,7 +229,10 @@ class Feed:
         self._publish("tradebusts", fill.market, Parcel(lambda: render.bust(event)), fill.account)
 
     def _position_changed(self, event: PositionChanged) -> None:
-        state = self.position_state(event.position)
+        self._tell_position(event.position)
+
+    def _tell_position(self, position: Position) -> None:
+        state = self.position_state(position)
         now_ns = self._clock.wall_ns()
         parcel = Parcel(
             lambda: render.position(state),
@@ -234,10 +240,26 @@ class Feed:
         )
         self._publish("positions", state.market.symbol, parcel, state.position.account)
 
+    def _price_moved(self, event: PriceMoved) -> None:
+        # Every step of a price would be too much to tell: what it changed goes out with the summaries.
+        self._revalued.add(event.market)
+
+    def _tell_revalued(self) -> None:
+        """Holders of a position in a market whose price moved hear what it and their account are worth."""
+        moved, self._revalued = self._revalued, set()
+        for account in self._exchange.accounts() if moved else ():
+            held = [one for one in self._exchange.positions(account) if one.market in moved and one.quantity]
+            for position in held:
+                self._tell_position(position)
+            if held:
+                self._tell_account(self.account_state(account))
+
     def _account_changed(self, event: AccountChanged) -> None:
-        state = AccountState(
-            account=event.account, margin=event.margin, balance=event.balance, ts_ns=event.ts_ns
+        self._tell_account(
+            AccountState(account=event.account, margin=event.margin, balance=event.balance, ts_ns=event.ts_ns)
         )
+
+    def _tell_account(self, state: AccountState) -> None:
         parcel = Parcel(lambda: render.account(state), lambda version: frames.account(version, state))
         self._publish("account", "", parcel, state.account)
 
@@ -262,6 +284,10 @@ class Feed:
         symbols = [event.market] if event.market else list(self._exchange.markets)
         for symbol in symbols:
             self._publish("markets", symbol, _market_parcel(symbol, event.ts_ns))
+
+    def tell_market(self, symbol: str, kind: str) -> None:
+        """Listeners of the market's events hear that it was created, updated, settled or deleted."""
+        self._publish("markets", symbol, _market_parcel(symbol, self._clock.wall_ns(), kind))
 
     # --- states
 
@@ -405,6 +431,7 @@ class Feed:
     def _summaries(self) -> bool:
         for market in self._exchange.markets:
             self._publish("markets_summary", market, _summary_parcel(self.market_state(market)))
+        self._tell_revalued()
         return True
 
     def _schedule(self, topic: Topic) -> None:
@@ -427,10 +454,10 @@ class Feed:
             del self._sent_seq[key]
 
 
-def _market_parcel(symbol: str, ts_ns: int) -> Parcel:
+def _market_parcel(symbol: str, ts_ns: int, kind: str = "UPDATED") -> Parcel:
     body: Json = {
         "changed_fields": {},
-        "event_type": "UPDATED",
+        "event_type": kind,
         "symbol": symbol,
         "updated_at": millis(ts_ns),
     }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from venuekit_paradex.sim.settings import Settings
 
 CLOSE_IDLE = 4031
+MARKET_EVENTS = ("CREATED", "UPDATED", "SETTLED", "DELETED")
 SCHEMA_PARAMETERS = ("sbeSchemaId", "sbeSchemaVersion")
 
 LIMITS = {
@@ -182,11 +183,19 @@ class ParadexService:
                 self.desk.cancel_quietly(number)
 
     def control(self, verb: str, args: Mapping[str, object]) -> object:
-        """`expire_tokens`, `add_subkey` {account, public_key}, and the planted lies {skip, count}."""
+        """`expire_tokens`, `add_subkey` {account, public_key}, `market_event` {market, kind} and the planted
+        lies {skip, count}.
+        """
         if verb == "expire_tokens":
             return {"revoked": self.tokens.expire_all()}
         if verb == "add_subkey":
             self.register.add_subkey(_text(args, "account"), _text(args, "public_key"))
+            return {}
+        if verb == "market_event":
+            kind = _text(args, "kind")
+            if kind not in MARKET_EVENTS:
+                raise BadValue(f"kind must be one of {', '.join(MARKET_EVENTS)}")
+            self.feed.tell_market(self.exchange.market(_text(args, "market")).symbol, kind)
             return {}
         if verb in VERBS:
             self.planter.plant(verb, _count(args, "skip", 0), _count(args, "count", 1))
