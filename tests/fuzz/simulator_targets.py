@@ -275,6 +275,8 @@ _ROUTES = (
         "GET /v1/orders/{id}",
     ),
     *("GET /v1/orders/by_client_id/open", "GET /v1/fills", "GET /v1/funding/payments", "GET /v1/tradebusts"),
+    *("GET /v1/account/keys/subkeys", "POST /v1/account/keys/subkeys", "GET /v1/account/keys/subkeys/0x1"),
+    "DELETE /v1/account/keys/subkeys/0x1",
     *("GET /v1/transactions", "GET /v1/transfers", "POST /v1/orders", "POST /v1/orders", "POST /v1/orders"),
     *("POST /v1/orders/batch", "PUT /v1/orders/{id}", "DELETE /v1/orders/{id}", "DELETE /v1/orders"),
     *("DELETE /v1/orders/by_client_id/open", "DELETE /v1/orders/batch", "GET /v1/account/history"),
@@ -339,6 +341,9 @@ def _bodies(path: str) -> Sequence[object]:
             list(_orders()[:2]),
             {"order_ids": [_first_order_id()], "client_order_ids": ["x"]},
         ]
+    if path.endswith("subkeys"):
+        key = hex(proofs.public_key_of(5))
+        return [{"name": "one", "public_key": key, "state": "active", "allowed_cidrs": ["10.0.0.0/8"]}]
     if path.endswith("onboarding"):
         return [{"public_key": hex(proofs.public_key_of(DEMO_KEY)), "referral_code": "x"}]
     return list(_orders())
@@ -515,6 +520,7 @@ _SAMPLES: dict[str, object] = {
     },
     "bust": {"fill_id": "1"},
     "cancel_by_venue": {"order_id": "{order}", "reason": "VENUE"},
+    "market_event": {"market": BTC, "kind": "SETTLED"},
     "clear_faults": {},
     "cross": {"order_id": "{order}", "quantity": "0.01"},
     "external_order": {

@@ -64,7 +64,7 @@ class Arguments:
         if not number.is_finite():
             raise BadValue(f"{name} must be finite")
         exponent = number.as_tuple().exponent
-        if abs(number) > largest or not isinstance(exponent, int) or exponent < _FINEST:
+        if number.copy_abs() > largest or not isinstance(exponent, int) or exponent < _FINEST:
             raise BadValue(f"{name} must lie within {largest} and have at most {-_FINEST} decimals")
         return number
 
