@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from attrs import frozen
-from nautilus_trader.model import OrderStatus
+from nautilus_trader.model import OrderSide, OrderStatus
 
 from venuekit.core.order_state import ENDED, Alarm
 from venuekit.core.reconcile import fills_under_way, missing_orders
@@ -217,7 +218,7 @@ class AccountReports:
         rows = await self.orders(Query.OPEN, Window()) + await self.orders(Query.CLOSED, window)
         records = _newest(rows)
         fills = await self._fills_of(records, window)
-        positions = [self._position_report(row) for row in await self.positions()]
+        rows_held = await self.positions()
         orders: list[OrderStatusReport] = []
         reports: list[FillReport] = []
         for record, own in await self._grouped(records, fills):
@@ -232,6 +233,13 @@ class AccountReports:
         for key in self._tracker.hidden():
             # Not in the answer: whatever becomes of them is reported as it is found out.
             self._delivery.do(self._tracker.reveal(key, self._delivery.now()))
+        # Over a flip of sides the engine makes up fills to reach a position that the fills explain already.
+        explained = _nets(reports)
+        positions = [
+            self._position_report(row)
+            for row in rows_held
+            if explained.get(row.instrument_id) != Decimal(row.signed_qty)
+        ]
         return MassStatusParts(orders, reports, positions)
 
     async def _fills_of(self, records: Sequence[OrderRecord], window: Window) -> list[FillRecord]:
@@ -314,6 +322,16 @@ class AccountReports:
         for fill in fills:
             self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
         return known
+
+
+def _nets(fills: Sequence[FillReport]) -> dict[InstrumentId, Decimal]:
+    """What the fills add up to by instrument, sells below zero."""
+    nets: dict[InstrumentId, Decimal] = {}
+    for fill in fills:
+        size = fill.last_qty.as_decimal()
+        signed = size if fill.order_side == OrderSide.BUY else -size
+        nets[fill.instrument_id] = nets.get(fill.instrument_id, Decimal(0)) + signed
+    return nets
 
 
 def _newest(rows: Sequence[OrderRecord]) -> list[OrderRecord]:
