@@ -15,8 +15,6 @@ import pytest
 from paradex_rig import BTC, ETH, KEY_VARIABLE, Exchange, exchange
 from venuekit_paradex.sim import SIMULATOR
 
-from venuekit.cli.audit import OPEN
-
 POINTS = (
     "intent:before",
     "intent:after",
@@ -57,7 +55,7 @@ def refill(x: Exchange) -> None:
 
 def meddle(x: Exchange, random: Random, number: int) -> None:
     """While nobody looks: fills, cancels by other hands, orders of other hands."""
-    resting = [one for one in x.ledger.orders(x.account) if str(one.status.name) in OPEN]
+    resting = [one for one in x.ledger.orders(x.account) if one.status.name == "OPEN"]
     random.shuffle(resting)
     for one in resting[: random.randint(0, 2)]:
         part = one.quantity / 2 if one.filled == 0 and random.random() < 0.5 else None

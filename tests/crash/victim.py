@@ -1,4 +1,4 @@
-"""A node with a journal in a file, in its own process, that is killed: by itself at some point, or from outside.
+"""A node with a journal in a file, in its own process, that is killed: by itself or from outside.
 
 Says what happens as JSON lines: `agreed` once the simulator's ledger, the engine's cache and the journal say
 the same (after whatever the last run left), `differs` when they do not in time, `trading` when it goes on.
@@ -137,19 +137,29 @@ class Driver:
         wrong = [] if found.none else [str(found)]
         mine = [row for row in rows["orders"] if row["account"] == self.account and row["client_id"]]
         names = Counter(row["client_id"] for row in mine)
-        wrong += [f"{name} exists {n} times" for name, n in names.items() if n > 1]
+        wrong += [
+            f"{name} exists {n} times: {[row for row in mine if row['client_id'] == name]}"
+            for name, n in names.items()
+            if n > 1
+        ]
         living = {row["client_id"] for row in mine if row["status"] in OPEN}
         ours = {name for name in living if name.startswith("O-")}
         if (open_here := remembered(self.folder)) != ours:
             wrong.append(f"journal {sorted(open_here - ours)}, venue {sorted(ours - open_here)}")
         return wrong
 
+    def events(self) -> list[str]:
+        """What the engine has of every order, to see what went wrong."""
+        orders = sorted(self.node.cache.orders(), key=lambda one: one.ts_init)
+        told = [f"{one.client_order_id} {one.tags} {list(map(str, one.events()))}" for one in orders]
+        return told + [str(one) for one in self.node.cache.positions()]
+
     async def agree(self) -> bool:
         end = time.monotonic() + AGREE_SECS
         while wrong := await self.differences():
             if time.monotonic() > end:
                 counts = {name: one.snapshot() for name, one in self.node.counters.items()}
-                say("differs", wrong=wrong, counters=counts)
+                say("differs", wrong=wrong, counters=counts, events=self.events())
                 return False
             await asyncio.sleep(0.05)
         orders = self.node.cache.orders()

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 TURN_SECS = 0.5
 """How often it looks; a journal without a write for one turn is idle."""
 _BREATH_SECS = 0.005
+"""Between two chunks, so that the writer gets its turn."""
 _BUSY_BYTES = 8 << 20
-_MOST_BYTES = 64 << 20
+_MOST_BYTES = 256 << 20
 _CHUNK, _CHUNK_BUSY = 5_000, 200
 _WAIT_SECS = 1.0
 
@@ -58,10 +59,14 @@ class Upkeep:
             self._thread = None
 
     def _run(self) -> None:
-        with closing(_connection(self._path)) as db, closing(_connection(self._path)) as reader:
+        with (
+            closing(_connection(self._path)) as db,
+            closing(_connection(self._path)) as one,
+            closing(_connection(self._path)) as other,
+        ):
             while not self._stop.wait(TURN_SECS):
                 try:
-                    self.turn(db, reader)
+                    one, other = self.turn(db, one, other)
                 except sqlite3.Error as error:
                     # Nothing is lost by it, the files are only larger: counted, logged, repeated.
                     if self._counters is not None:
@@ -69,22 +74,28 @@ class Upkeep:
                     if self._log is not None:
                         self._log.warning("upkeep of the journal failed: %s", error)
 
-    def turn(self, db: sqlite3.Connection, reader: sqlite3.Connection) -> None:
-        """One look, and what there is to do."""
+    def turn(
+        self, db: sqlite3.Connection, pinned: sqlite3.Connection, free: sqlite3.Connection
+    ) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        """One look, and what there is to do; the two readers are handed back for the next turn."""
         writes = self.writes
         idle, self._seen = writes == self._seen, writes
-        if idle and writes == self._tidied:
-            return
         size = self._wal_bytes()
-        if idle:
-            if not self._drop(db, _CHUNK):
+        if (idle and writes != self._tidied) or size > _MOST_BYTES:
+            if not (idle and self._drop(db, _CHUNK)):
+                _end(pinned)
                 self._empty(db)
                 self._tidied = writes
-        elif size > _BUSY_BYTES:
+        elif not idle and size > _BUSY_BYTES:
             self._drop(db, _CHUNK_BUSY)
-            self._copy(db, reader)
-            if self._quiet() or size > _MOST_BYTES:
-                self._empty(db)
+            # An open reader keeps the writer from starting the `-wal` file anew, which costs it a flush.
+            # The new one begins before the old one ends, and lets everything written so far be moved.
+            free.execute("BEGIN")
+            free.execute("SELECT count(*) FROM facts").fetchone()
+            _end(pinned)
+            pinned, free = free, pinned
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return pinned, free
 
     def _drop(self, db: sqlite3.Connection, most: int) -> bool:
         """True when lines were dropped."""
@@ -98,33 +109,22 @@ class Upkeep:
             self._stop.wait(_BREATH_SECS)
         return bool(dead)
 
-    def _copy(self, db: sqlite3.Connection, reader: sqlite3.Connection) -> None:
-        """Lines written so far are in the journal itself; the writer goes on meanwhile."""
-        # An open reader keeps the writer from starting the `-wal` file anew in the midst of it.
-        reader.execute("BEGIN")
-        try:
-            reader.execute("SELECT count(*) FROM facts").fetchone()
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        finally:
-            reader.execute("COMMIT")
-
     def _empty(self, db: sqlite3.Connection) -> None:
         """The `-wal` file is empty and its new beginning is flushed, so that the next line costs no flush."""
         with self._mutex:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('tidied', ?)", (str(self.writes),))
 
-    def _quiet(self) -> bool:
-        """True when nothing was written for a breath."""
-        before = self.writes
-        self._stop.wait(_BREATH_SECS)
-        return before == self.writes
-
     def _wal_bytes(self) -> int:
         try:
             return self._path.with_name(self._path.name + "-wal").stat().st_size
         except OSError:
             return 0
+
+
+def _end(reader: sqlite3.Connection) -> None:
+    if reader.in_transaction:
+        reader.execute("COMMIT")
 
 
 def _connection(path: Path) -> sqlite3.Connection:
