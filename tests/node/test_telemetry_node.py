@@ -34,12 +34,11 @@ def simulator():
 
 @contextmanager
 def node(path, *more):
-    """A node in a process of its own, and the port that its `ready` line or its log names."""
+    """A node in a process of its own, stopped as an operator stops it."""
     with subprocess.Popen(
         [VENUEKIT, "run", str(path), *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        stdout=subprocess.DEVNULL,  # a pipe that nobody reads would stop the node when it is full
+        stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(path.parent)},
     ) as process:
         try:
@@ -47,9 +46,10 @@ def node(path, *more):
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                process.communicate(timeout=20)
+                process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def health(port):
@@ -83,6 +83,13 @@ def status(*arguments):
         [VENUEKIT, "status", *arguments], capture_output=True, text=True, timeout=30, check=False
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def sides(ready):
+    """What the simulator's ledger says that our account did."""
+    with urlopen(f"{ready['control']}/ledger", timeout=5) as reply:
+        fills = json.load(reply)["fills"]
+    return {fill["side"] for fill in fills if fill["account"] == ready["account"]}
 
 
 def log_lines(folder):
@@ -207,14 +214,9 @@ def test_commands_of_a_strategy_are_spans_of_the_users_own_provider(tmp_path, mo
         text = re.sub(r'path = "[\w.]*round_trip:', 'path = "round_trip:', text)
         path.write_text(text + "\n[tracing]\ncommands = true\n")
         flags = [f"--set=venues.paradex.addresses.{name}={url}" for name, url in ready["addresses"].items()]
-        done = subprocess.run(
-            [VENUEKIT, "run", str(path), "--secs", "6", *flags],
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=45,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
+        with node(path, *flags) as process:
+            until(lambda: sides(ready), lambda found: found == {"BUY", "SELL"})
+    assert process.returncode == 0
     spans = json.loads((tmp_path / "spans.json").read_text())
     assert {span["name"] for span in spans} >= {"venuekit.submit"}
     submits = [span for span in spans if span["name"] == "venuekit.submit"]
