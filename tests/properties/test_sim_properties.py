@@ -206,7 +206,7 @@ def test_conservation_order_and_reduce_only(steps: list[tuple]) -> None:
 def test_events_alone_rebuild_book_orders_and_positions(steps: list[tuple]) -> None:
     exchange = new_exchange()
     books: dict[str, dict[tuple[str, Decimal], Decimal]] = {symbol: {} for symbol in SYMBOLS}
-    seqs = dict.fromkeys(SYMBOLS, 0)
+    seqs = {symbol: exchange.book(symbol).seq for symbol in SYMBOLS}
     versions: dict[str, int] = {}
     latest: dict[str, object] = {}
     held: dict[tuple[str, str], Decimal] = {}

@@ -34,16 +34,17 @@ class Floor:
     waiting: dict[str, None] = field(factory=dict)
     """Ids of untriggered orders, oldest first."""
     trades: deque[Trade] = field(factory=lambda: deque(maxlen=_TRADES))
+    published_ns: int = field(kw_only=True)
+    """Time of the last publication of the book, the opening at first. Unix nanoseconds."""
     _bid: tuple[Decimal, Decimal] | None = None
     _ask: tuple[Decimal, Decimal] | None = None
-    _published_ns: int = 0
 
     def publish(self, ts_ns: int) -> list[Event]:
         """Events for what changed in the book since the last call."""
         levels = self.book.publish()
         if levels is None:
             return []
-        self._published_ns = ts_ns
+        self.published_ns = ts_ns
         symbol, seq = self.market.symbol, self.book.seq
         events: list[Event] = [
             BookChanged(market=symbol, seq=seq, bids=levels[0], asks=levels[1], ts_ns=ts_ns)
@@ -61,5 +62,5 @@ class Floor:
             seq=self.book.seq,
             bids=self.book.levels(Side.BUY, depth),
             asks=self.book.levels(Side.SELL, depth),
-            ts_ns=self._published_ns,
+            ts_ns=self.published_ns,
         )

@@ -73,7 +73,8 @@ class Book:
     """Resting orders of one market. Nothing here knows accounts' money or order states."""
 
     def __init__(self) -> None:
-        self.seq = 0
+        self.seq = 1
+        """Number of the last publication; the empty book with which the market opens is the first."""
         self._ladders = {side: _Ladder(side) for side in Side}
         self._resting: dict[str, Resting] = {}
         self._touched: dict[tuple[Side, Decimal], None] = {}

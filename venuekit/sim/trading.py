@@ -100,8 +100,10 @@ class Trading:
         return self._bus.listen(fn)
 
     def add_market(self, market: Market) -> None:
-        """The market is open with its start price as mark and index."""
-        self._floors[market.symbol] = Floor(market, market.start_price, market.start_price)
+        """The market is open with its start price as mark and index, and an empty book of this moment."""
+        self._floors[market.symbol] = Floor(
+            market, market.start_price, market.start_price, published_ns=self.clock.wall_ns()
+        )
 
     def fund_account(self, account: str, amount: Decimal) -> None:
         """The account exists and holds `amount` more (less when negative) of the settlement currency."""

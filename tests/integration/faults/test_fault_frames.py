@@ -91,6 +91,21 @@ def test_a_doubled_snapshot_and_a_lost_one_both_end_in_the_right_book() -> None:
     run(body, data=True)
 
 
+def test_a_book_that_nothing_touched_yet_is_taken_and_goes_on() -> None:
+    async def body(rig: Rig) -> None:
+        rig.want(DataKind.BOOK_DELTAS)
+        await until(lambda: rig.market.of(OrderBookDeltas, BTC_ID), "the empty book")
+        rig.x.counter("BUY", "1", "83000.0")
+        await rig.same_book(BTC)
+        assert (rig.count("quarantined.bad_book"), rig.count("book.broken"), rig.count("topics.resync")) == (
+            0,
+            0,
+            0,
+        )
+
+    run(body, data=True)
+
+
 def test_two_swapped_book_frames_break_the_book_once() -> None:
     held: list[Frame] = []
 

@@ -160,6 +160,19 @@ def test_deltas_begin_with_the_whole_book_and_then_count_by_one(bench, version) 
     assert tuple(sorted(book["asks"].items())) == view.asks
 
 
+def test_a_book_that_nothing_touched_yet_is_whole_and_of_a_real_time(bench) -> None:
+    opened_us = bench.now_ms * 1_000
+    bench.after(5_000)
+    channel = f"order_book.{BTC}.deltas"
+    binary, told = bench.stream(1).subscribe(channel), bench.stream().subscribe(channel)
+    (frame,), (whole,) = binary.take(channel), told.take(channel)
+    assert book_of(frame) == (0, 1, [], [], BTC)
+    assert struct.unpack_from("<q", frame, 8) == (opened_us,)
+    assert (whole["update_type"], whole["seq_no"], whole["last_updated_at"]) == ("s", 1, opened_us // 1_000)
+    bench.quote(size="1")
+    assert book_of(binary.take(channel)[0])[:2] == (1, 2)
+
+
 def test_json_books_name_what_changed(bench) -> None:
     bench.quote(size="1")
     channel = f"order_book.{BTC}.deltas"
