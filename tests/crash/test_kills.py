@@ -70,7 +70,11 @@ def meddle(x: Exchange, random: Random, number: int) -> None:
 async def victim(config: Path, x: Exchange, point: str, *numbers: int) -> asyncio.subprocess.Process:
     arguments = [str(VICTIM), str(config), x.info.control, x.account, point, *map(str, numbers)]
     return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=1 << 24,
     )
 
 

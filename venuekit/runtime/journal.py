@@ -82,6 +82,10 @@ class Journal(Protocol):
         """The order ended with proof; it is no open intent any more."""
         ...
 
+    def used(self, client_order_id: str) -> bool:
+        """True when a submit under this id is on record; of ended orders only the newest are."""
+        ...
+
     def open_intents(self) -> Sequence[OpenIntent]:
         """Orders without a proven end, oldest first."""
         ...
@@ -169,6 +173,10 @@ class MemoryJournal:
             self._delivered.pop(next(iter(self._delivered)))
         if client_order_id is not None and (known := self._open.get(client_order_id)):
             self._open[client_order_id] = evolve(known, fills=(*known.fills, trade_key), accepted=True)
+
+    def used(self, client_order_id: str) -> bool:
+        """See `Journal`."""
+        return client_order_id in self._open
 
     def known(self, client_order_id: str) -> OpenIntent | None:
         """The order while its end is not proven."""

@@ -161,6 +161,10 @@ class FileJournal:
         """See `Journal`."""
         return self._state.memory.delivered_fills()
 
+    def used(self, client_order_id: str) -> bool:
+        """See `Journal`."""
+        return client_order_id in self._state.strategies
+
     def strategy_of(self, client_order_id: str) -> str | None:
         """The strategy whose order this is or was."""
         return self._state.strategies.get(client_order_id)

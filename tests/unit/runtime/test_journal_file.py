@@ -97,6 +97,7 @@ def test_the_next_owner_remembers_what_a_memory_would(path: Path, tmp_path: Path
     assert list(again.open_intents()) == list(plain.open_intents())
     assert list(again.delivered_fills()) == list(plain.delivered_fills())
     assert names(again) == ["O-1", "O-2"]
+    assert [again.used(name) for name in ("O-1", "O-3", "O-9", "X-1")] == [True, True, False, False]
     owners = [again.strategy_of(name) for name in ("O-1", "O-2", "O-3", "O-9")]
     assert owners == ["S-001", "S-002", "S-001", None]
     again.close()
