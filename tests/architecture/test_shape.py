@@ -11,8 +11,9 @@ import tree
 MAX_MODULE_LINES = 700
 MAX_P90_FUNCTION_LINES = 35
 MAX_TYPE_IGNORES = 10
-MAX_VENUE_LINES = 3_000
-"""Of code: blank lines, comments and docstrings are free."""
+MAX_VENUE_LINES = 3_200
+"""Of code: blank lines, comments and docstrings are free. An own signer and two encodings, binary and text,
+take about a third of it where a venue has them."""
 COMMAND_SIDE = {"commands.py", "onboarding.py", "readings.py"}
 """What only the command line of a venue loads: accounts, keys, reading. A node that trades never does."""
 MAX_COMMAND_LINES = 700

@@ -1,4 +1,4 @@
-"""`venuekit paradex`: open an account, make and manage its keys. Keys go in and out by reference only."""
+"""`venuekit paradex`: open an account, manage its keys, read. Keys go in and out by reference only."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from venuekit.errors import ConfigError
 from venuekit.interfaces.commands import DESK_KEY, CommandDesk
+from venuekit.interfaces.request import HttpRequest
 from venuekit_paradex.config import ParadexConfig
 from venuekit_paradex.keys import StarkKey
 from venuekit_paradex.manifest import ENVIRONMENTS
@@ -22,7 +23,9 @@ from venuekit_paradex.onboarding import (
     grind,
 )
 from venuekit_paradex.plugin import KEY
+from venuekit_paradex.readings import parse_answer, shown, template_of
 from venuekit_paradex.venue import address_of, read_system
+from venuekit_paradex.wire.replies import read
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -96,7 +99,7 @@ def _venue(
 
 @click.group()
 def group() -> None:
-    """Open a Paradex account, make and manage its keys."""
+    """Open a Paradex account, manage its keys, read what the venue says."""
 
 
 @group.command()
@@ -316,3 +319,35 @@ def revoke(key: str, public_key: str, environment: str, address: str, yes: bool)
         _tell(record, f"{public_key} is revoked.")
 
     _subkeys(act, key, environment, address)
+
+
+@group.command(name="read")
+@click.argument("path")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A query parameter.")
+@click.option("--key", default="", metavar="REF", help="Reference to a Stark key, for what needs a login.")
+@click.option("--account", default="", help="The main account's address, with a subkey.")
+@_environment
+@_address
+@_json
+def read_path(
+    path: str, params: tuple[str, ...], key: str, account: str, environment: str, address: str
+) -> None:
+    """Read any documented PATH, such as /transfers or /markets/summary, every field of it."""
+    asyncio.run(_read(path, params, key, account, environment, address))
+
+
+async def _read(
+    path: str, params: tuple[str, ...], key: str, account: str, environment: str, address: str
+) -> None:
+    template_of("GET", path)
+    query = [(name, value) for name, _, value in (param.partition("=") for param in params)]
+    async with _venue(environment, address, key=key, account=account) as ctx:
+        if key:
+            request = HttpRequest("read_private", "GET", path, query=query, private=True)
+        else:
+            request = HttpRequest("read_public", "GET", path, query=query)
+        found = parse_answer("GET", path, await read(ctx.ports["rest"], request))
+    for row in found.rows:
+        _desk().emit({"event": "row", **cast("dict[str, object]", shown(row))})
+    if found.next:
+        _desk().emit({"event": "more", "cursor": found.next})

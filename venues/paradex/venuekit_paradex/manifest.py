@@ -56,6 +56,8 @@ OPERATIONS = {
     "order": _read(_PRIVATE),
     "orders_history": _read(_PRIVATE, 20_000),
     "fills": _read(_PRIVATE, 20_000),
+    "read_public": _read(_PUBLIC),
+    "read_private": _read(_PRIVATE),
     "onboarded": _read(_PUBLIC),
     "onboard": Operation(OpKind.COMMAND, {"onboarding_ip_min": 1}, Priority.SUBMIT, 20_000),
     "subkeys": _read(_PRIVATE),

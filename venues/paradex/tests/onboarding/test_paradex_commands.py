@@ -81,6 +81,23 @@ def test_an_account_and_a_bot_key_from_a_wallet(rest, tmp_path):
     assert people.stdout == f"0 subkeys of {account['account']} on simulator.\n"
 
 
+def test_reading_shows_every_field_exactly(rest):
+    done = venuekit("paradex", "read", "/markets", "--param", "market=BTC-USD-PERP", "--address", rest)
+    (line,) = done.stdout.splitlines()
+    row = json.loads(line)
+    assert (row["event"], row["symbol"], row["price_tick_size"]) == ("row", "BTC-USD-PERP", "0.1")
+    assert row["fee_config"]["api_fee"]["taker_fee"]["fee"] == "0.00045"
+    refused = venuekit("paradex", "read", "/rfqs", "--address", rest)
+    assert refused.returncode == 1
+    assert "/rfqs" in refused.stderr
+    login = venuekit("paradex", "read", "/account", "--address", rest)
+    assert login.returncode == 1
+    assert "UNAUTHORIZED_ERROR" in login.stderr
+    key = {"DEMO": venuekit("sim", "paradex", "--demo-key").stdout.strip()}
+    mine = one(venuekit("paradex", "read", "/account", "--key", "env:DEMO", "--address", rest, **key))
+    assert (mine["settlement_asset"], mine["total_collateral"]) == ("USDC", "100000")
+
+
 def test_nothing_happens_without_a_yes(rest, tmp_path):
     wallet = {"ETH_KEY": "0x" + "11" * 32}
     arguments = ("paradex", "onboard", "--ethereum-key", "env:ETH_KEY", "--address", rest)
