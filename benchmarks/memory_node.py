@@ -1,6 +1,6 @@
 """A node as a process of its own, for `bench_memory`: says how much memory it holds once its books live.
 
-Arguments: a config file, and the number of books (0: it only connects). Prints JSON.
+Arguments: a config file, the number of books (0: it only connects), and the file for the answer (JSON).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def resident_mib() -> float:
     return int(text[text.index("VmRSS:") + 6 :].split(None, 1)[0]) / 1024
 
 
-async def main(path: str, books: int) -> None:
+async def main(path: str, books: int) -> dict[str, float]:
     """One measurement."""
     # The node imports this file by its name: that module's counts are the ones that move.
     from memory_node import Books as Running
@@ -80,8 +80,8 @@ async def main(path: str, books: int) -> None:
     node.handle.stop()
     await running
     node.dispose()
-    Path(sys.argv[3]).write_text(json.dumps(found))
+    return found
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    Path(sys.argv[3]).write_text(json.dumps(asyncio.run(main(sys.argv[1], int(sys.argv[2])))))
