@@ -1,7 +1,7 @@
 """The journal in a file: SQLite in WAL mode, one file an account, one owner at a time.
 
 A line is on record when the call returns: it survives the end of the process in any way. What the machine
-loses with its power depends on `durable`; see `docs/explanation/unknown-outcomes.md`.
+loses with its power depends on `durable`.
 A file that is torn, foreign, newer or somebody else's is refused and stays as it is.
 """
 
