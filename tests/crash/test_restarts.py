@@ -10,7 +10,7 @@ from attrs import evolve
 from nautilus_trader.model import OrderStatus
 from paradex_rig import exchange, opened, until
 
-from venuekit.errors import ConfigError
+from venuekit.errors import CaptureError, ConfigError
 from venuekit.host.open import OpenedVenue
 from venuekit.runtime.clock import RealClock
 from venuekit.runtime.journal_file import FileJournal, Owner
@@ -47,6 +47,31 @@ def test_an_order_is_taken_over_and_its_id_is_not_used_again(tmp_path: Path) -> 
                 await again.settle()
             finally:
                 await again.stop()
+
+    asyncio.run(asyncio.wait_for(main(), 40))
+
+
+def test_a_full_disk_stops_orders_and_not_cancels(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with exchange() as x:
+            journal = FileJournal.opened(tmp_path / "a.journal", OWNER)
+            rig = await opened(x, journal=journal)
+            try:
+                await rig.start()
+                order = await rig.accepted("O-1")
+                # No page more, and the one in use is filled up.
+                journal._db.execute("PRAGMA max_page_count=1")
+                with pytest.raises(CaptureError):
+                    for number in range(1_000):
+                        journal.filled(None, f"t{number}", 1)
+                refused = rig.submit("O-2")
+                await rig.status(refused, "REJECTED")
+                assert x.submits("O-2") == 0
+                rig.cancel(order)
+                await rig.status(order, "CANCELED")
+                assert rig.count("journal.failed") > 0
+            finally:
+                await rig.stop()
 
     asyncio.run(asyncio.wait_for(main(), 40))
 

@@ -158,7 +158,7 @@ class Delivery:
                     tracked.key, plain_ids(tracked.ids), tracked.told.name, tracked.ts_last
                 )
         except VenuekitError as error:
-            self._journal_failed(error)
+            self.journal_failed(error)
 
     def remember_ids(self, key: str) -> None:
         """The journal has every id known of an order that has not ended."""
@@ -166,7 +166,8 @@ class Delivery:
         if tracked is not None and tracked.ours and not tracked.ended:
             self.remember(tracked, ())
 
-    def _journal_failed(self, error: VenuekitError) -> None:
+    def journal_failed(self, error: VenuekitError) -> None:
+        """An alarm says that a line is not on record."""
         # The event happened; a person must know that a restart would not remember it.
         self._counters.inc("journal.failed")
         self._log.error("the journal could not be written: %s", error)
@@ -224,4 +225,4 @@ class Delivery:
         try:
             self._journal.closed(action.key, "REJECTED", action.ts_event)
         except VenuekitError as error:
-            self._journal_failed(error)
+            self.journal_failed(error)

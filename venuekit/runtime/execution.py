@@ -16,6 +16,7 @@ from venuekit.core.denial import (
 from venuekit.core.orders import OrderTracker
 from venuekit.core.reconcile import PositionBook
 from venuekit.core.reports import Reporter
+from venuekit.errors import VenuekitError
 from venuekit.interfaces.orders import Cancel, CancelAll, Denied, Modify, Submit
 from venuekit.interfaces.records import BalanceRecord, FillRecord, OrderRecord, PositionRecord, WireIds
 from venuekit.interfaces.request import Evidence
@@ -522,9 +523,14 @@ class ExecutionService:
 
     def on_prepared(self, job: Job, prepared: Prepared, stamp: Stamp) -> None:
         """See `Listener`: on record before the wire, then in the tracker."""
-        self._journal.intent(
-            [intent for key in job.keys if (intent := self._intent(job, key, prepared, stamp))]
-        )
+        intents = [intent for key in job.keys if (intent := self._intent(job, key, prepared, stamp))]
+        try:
+            self._journal.intent(intents)
+        except VenuekitError as error:
+            if job.kind is not CommandKind.CANCEL:
+                raise
+            # An order that cannot be taken back is worse than a cancel that no later run knows of.
+            self._delivery.journal_failed(error)
         now = self._delivery.now()
         for key in job.keys:
             if job.kind is CommandKind.SUBMIT:
