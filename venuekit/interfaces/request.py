@@ -93,6 +93,8 @@ class Handshake:
     headers: Mapping[str, str] = field(factory=dict, repr=_masked)
     compression: bool = False
     max_frame_bytes: int = 16 * 2**20
+    refused_hint: str = ""
+    """What to do when the venue refuses this handshake; it goes with the error."""
 
 
 class Receiver(Protocol):

@@ -359,9 +359,13 @@ class Session:
         codec = self._codecs()
         # Known before the socket opens: its first frame may come before `connect` returns.
         live = self._live = _Live(self, codec, epoch, token)
+        handshake = codec.handshake(token)
         try:
             async with bounded(self.clock, CONNECT_NS):
-                live.link = await self._transport.connect(codec.handshake(token), live)
+                live.link = await self._transport.connect(handshake, live)
+        except Refused as error:
+            error.hint = error.hint or handshake.refused_hint
+            raise
         except TimeoutError:
             raise SendFailed(
                 f"stream {self.name}: no connection within {CONNECT_NS // 10**9} s",
@@ -419,7 +423,8 @@ class Session:
         hopeless = isinstance(error, FixNeeded) or (
             isinstance(error, Refused | AuthNeeded) and not self._machine.was_live
         )
-        return Ended(End.HOPELESS if hopeless else End.UNREACHABLE, error.message)
+        told = f"{error.message} ({error.hint})" if error.hint else error.message
+        return Ended(End.HOPELESS if hopeless else End.UNREACHABLE, told)
 
     def _gave_up(self, reason: str) -> None:
         if self.state is not SessionState.STOPPED:

@@ -79,13 +79,18 @@ _rpc_error: Final = msgspec.json.Decoder(RpcError)
 class ParadexStream:
     """One connection, public or private: what it asked, so that replies can be told apart by their id."""
 
-    __slots__ = ("_asked", "_hot", "_next_id", "_private", "_symbols", "_tick", "_url")
+    __slots__ = ("_asked", "_hint", "_hot", "_next_id", "_private", "_symbols", "_tick", "_url")
 
     def __init__(self, *, url: str, symbols: Symbols, private: bool, sbe_version: int | None) -> None:
         query = (
             "" if sbe_version is None else f"?sbeSchemaId={schema.SCHEMA_ID}&sbeSchemaVersion={sbe_version}"
         )
         self._url = url + query
+        self._hint = (
+            ""
+            if sbe_version is None
+            else f"the venue may not serve SBE version {sbe_version}: set another sbe_version, or sbe = false"
+        )
         self._symbols = symbols
         self._private = private
         self._hot = MarketFrames(symbols).decoders
@@ -95,7 +100,7 @@ class ParadexStream:
 
     def handshake(self, token: Token | None) -> Handshake:
         """The address with the SBE version asked for; the token travels in `login`."""
-        return Handshake(self._url)
+        return Handshake(self._url, refused_hint=self._hint)
 
     def login(self, token: Token | None) -> Sequence[Frame]:
         """The `auth` request of a private connection, once; nothing on a public one."""
