@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from venuekit.sim.ledger import Ledger
 
 _PREFIX = "/control/"
+_LONGEST_TEXT = 200
+"""No wire of a venue takes longer names."""
 _LARGEST = Decimal(10**9)
 _FINEST = -18
 """Ten digits and 18 decimals are plenty, and their products stay within the 28 digits that decimals keep."""
@@ -48,6 +50,8 @@ class Arguments:
         value = self.data.get(name, default)
         if not isinstance(value, str):
             raise BadValue(f"{name} must be a text")
+        if len(value.encode()) > _LONGEST_TEXT:
+            raise BadValue(f"{name} is longer than {_LONGEST_TEXT} bytes")
         return value
 
     def number(self, name: str, largest: Decimal = _LARGEST) -> Decimal:

@@ -88,6 +88,9 @@ class Body:
             return default
         if not isinstance(value, str):
             raise VenueError("BINDING_ERROR", f"{name} must be text")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            # JSON can escape halves of characters, which no other form of a message can carry.
+            raise VenueError("BINDING_ERROR", f"{name} is not a valid text")
         return value
 
     def number(self, name: str, default: Decimal | None = None) -> Decimal:
@@ -176,8 +179,8 @@ class Desk:
         instruction = body.choice("instruction", INSTRUCTIONS, "GTC")
         flags = body.flags()
         client_id = body.text("client_id", "")
-        if len(client_id) > CLIENT_ID_MAX:
-            raise VenueError("VALIDATION_ERROR", f"client_id is longer than {CLIENT_ID_MAX}")
+        if len(client_id.encode()) > CLIENT_ID_MAX:
+            raise VenueError("VALIDATION_ERROR", f"client_id is longer than {CLIENT_ID_MAX} bytes")
         stamp_ms = prove(kind, side)
         market = body.text("market")
         if instruction == "RPI":
