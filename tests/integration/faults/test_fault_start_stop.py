@@ -69,7 +69,9 @@ def test_an_account_with_a_past_is_taken_over_whole(
         assert set(trades) == {one.id for one in rig.x.ledger.fills(rig.x.account)}
         names = Counter(one.venue_order_id.value for one in parts.orders)
         assert set(names.values()) == {1}
-        assert signed(parts.positions) == {
+        # The fills explain the positions; said twice, the engine would make fills up over a flip of sides.
+        assert signed(parts.positions) == {}
+        assert signed(await rig.service.position_reports()) == {
             market: rig.x.exchange.position(rig.x.account, market).quantity for market in (BTC, ETH)
         }
         rig.engine.mass(parts)
