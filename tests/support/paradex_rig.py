@@ -415,7 +415,8 @@ async def opened(x: Exchange, **changes: object) -> Rig:
     """A client of this exchange, opened and not started. Times that would make tests slow are short.
 
     `own` changes the venue's own config, `options` the transports', `addresses` where it connects,
-    `timeouts_ms` the time of single operations, `silence_ms` the bound of both streams, `journal` is kept.
+    `timeouts_ms` the time of single operations, `silence_ms` the bound of both streams, `compare_ms` how
+    often the account is compared, `journal` is kept.
     Orders lapse 0.4 s after their signature: that is how long a lost one keeps a test waiting.
     """
     os.environ[KEY_VARIABLE] = SIMULATOR.demo_key()
@@ -433,9 +434,10 @@ async def opened(x: Exchange, **changes: object) -> Rig:
     manifest = venue.manifest
     timeouts = changes.get("timeouts_ms", {})
     silence = changes.get("silence_ms", 70_000)
+    compare = changes.get("compare_ms", manifest.semantics.compare_ms)
     venue.manifest = evolve(
         manifest,
-        semantics=evolve(manifest.semantics, lookup_settles_ms=150, history_lag_ms=300),
+        semantics=evolve(manifest.semantics, lookup_settles_ms=150, history_lag_ms=300, compare_ms=compare),
         operations={
             op: evolve(one, timeout_ms=timeouts.get(op, one.timeout_ms))
             for op, one in manifest.operations.items()

@@ -242,6 +242,8 @@ class Semantics:
     """A just sent order may be invisible to look-ups for this long; a not-found before proves nothing."""
     history_lag_ms: int = 5_000
     """History may trail the stream by this much."""
+    compare_ms: int = 60_000
+    """A live account is read and compared with what its stream told this often; 0: never."""
     cancel_needs_venue_id: bool = False
     """True: a cancel cannot name an order by its client id, so it is held until the venue id is known."""
     modify_replaces_id: bool = False

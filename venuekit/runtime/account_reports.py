@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 from nautilus_trader.model import OrderSide, OrderStatus
 
+from venuekit.core.evidence import may_work
+from venuekit.core.fills import Standing
 from venuekit.core.order_state import ENDED, Alarm
 from venuekit.core.reconcile import fills_under_way, missing_orders
 from venuekit.interfaces.reconciliation import Found, Query
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from venuekit.core.reports import Reporter
     from venuekit.core.symbols import Symbols
     from venuekit.interfaces.manifest import Semantics
-    from venuekit.interfaces.reconciliation import ReconciliationSource
+    from venuekit.interfaces.reconciliation import NotFound, ReconciliationSource
     from venuekit.interfaces.telemetry import Counters
     from venuekit.interfaces.time import Clock
     from venuekit.runtime.account_reads import AccountReads
@@ -69,7 +72,9 @@ class AccountReports:
         semantics: Semantics,
         clock: Clock,
         counters: Counters,
+        on_news: Callable[[int, str], None],
     ) -> None:
+        """`on_news` hears of what a read brought first, with its venue time."""
         self._reads = reads
         self._source = source
         self._tracker = tracker
@@ -80,6 +85,7 @@ class AccountReports:
         self._semantics = semantics
         self._clock = clock
         self._counters = counters
+        self._on_news = on_news
 
     # --- reading
 
@@ -112,7 +118,7 @@ class AccountReports:
         seen_open = self._merge(await self.orders(Query.OPEN, Window()))
         self._merge(await self.orders(Query.CLOSED, window))
         for fill in await self.fills(window):
-            self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
+            self._apply_fill(fill)
         self._ask_missing(seen_open, asked)
 
     async def compare_positions(self) -> bool:
@@ -134,10 +140,46 @@ class AccountReports:
     def _merge(self, rows: Sequence[OrderRecord]) -> set[str]:
         keys = set()
         for row in rows:
-            self._delivery.do(self._tracker.apply_order(row, self._delivery.now()))
+            self._apply_order(row)
             if (order := self._tracker.resolve(row.ids)) is not None:
                 keys.add(order.key)
         return keys
+
+    def apply_look_up(self, key: str, answer: Found | NotFound) -> None:
+        """The answer is in the tracker, and what it brought first is told."""
+        record, fills = (answer.record, answer.fills) if isinstance(answer, Found) else (None, ())
+        with self._noticing(record, fills):
+            self._delivery.do(self._tracker.apply_look_up(key, answer, self._delivery.now()))
+
+    def _apply_order(self, record: OrderRecord) -> None:
+        with self._noticing(record, ()):
+            self._delivery.do(self._tracker.apply_order(record, self._delivery.now()))
+
+    def _apply_fill(self, fill: FillRecord) -> None:
+        with self._noticing(None, (fill,)):
+            self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
+
+    @contextmanager
+    def _noticing(self, record: OrderRecord | None, fills: Sequence[FillRecord]) -> Iterator[None]:
+        """New fills, and the end of an order that was open until then, are told to `on_news`."""
+        order = self._tracker.resolve(record.ids) if record is not None else None
+        worked = order is not None and may_work(order)
+        book = self._tracker.fills
+        unknown = [
+            fill
+            for fill in fills
+            if book.standing(fill.trade_key, fill.ts_event) is Standing.NEW and not self._has(fill)
+        ]
+        yield
+        if record is not None and order is not None and worked and not may_work(order):
+            self._on_news(record.ts_event, end_of(order))
+        for fill in unknown:
+            if self._has(fill):
+                self._on_news(fill.ts_event, name_of(fill))
+
+    def _has(self, fill: FillRecord) -> bool:
+        order = self._tracker.resolve(fill.ids)
+        return order is not None and (fill.trade_key in order.fills or fill.trade_key in order.waiting)
 
     def _ask_missing(self, seen_open: set[str], asked: Moment) -> None:
         now = self._delivery.now()
@@ -161,11 +203,11 @@ class AccountReports:
         since = tracked.sent_wall_ns or tracked.ts_accepted if tracked is not None else 0
         answer = await self._source.look_up(tracked.ids if tracked is not None else ids, AtWall(since))
         if tracked is not None:
-            self._delivery.do(self._tracker.apply_look_up(tracked.key, answer, self._delivery.now()))
+            self.apply_look_up(tracked.key, answer)
         elif isinstance(answer, Found):
             self._merge([answer.record])
             for fill in answer.fills:
-                self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
+                self._apply_fill(fill)
             tracked = self._tracker.resolve(answer.record.ids)
         state = self._tracker.state_of(tracked.key) if tracked is not None else None
         return self._reporter.order(state, self._clock.wall_ns()) if state is not None else None
@@ -189,7 +231,7 @@ class AccountReports:
         for fill in await self.fills(Window(start_ns=start_ns)):
             if instrument_id is not None and fill.instrument_id != instrument_id:
                 continue
-            self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
+            self._apply_fill(fill)
             tracked = self._tracker.resolve(fill.ids)
             state = self._tracker.state_of(tracked.key) if tracked is not None else None
             if state is not None:
@@ -358,3 +400,13 @@ def _names(ids: WireIds) -> list[str]:
 
 def _same(one: WireIds, other: WireIds) -> bool:
     return not set(_names(one)).isdisjoint(_names(other))
+
+
+def end_of(order: Tracked) -> str:
+    """What the end of an order is called as news."""
+    return f"the end of order {order.key}"
+
+
+def name_of(fill: FillRecord) -> str:
+    """What a fill is called as news."""
+    return f"fill {fill.trade_key}"

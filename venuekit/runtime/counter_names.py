@@ -99,6 +99,8 @@ COUNTERS: Final[Mapping[str, str]] = {
     "recovery.asked": "recoveries of the private state asked for",
     "recovery.done": "recoveries done",
     "recovery.failed": "recoveries that failed; they are tried again",
+    "recovery.compared": "comparisons of the account while its stream was live",
+    "recovery.kept_silent": "records that a live stream did not tell and a read brought; it is opened anew",
     "recovery.down": "times the private state became unknown; submits are denied until recovered",
     "reads.fills_failed": "reads of fills that failed; they are repeated",
     "reads.balances_failed": "reads of balances that failed",

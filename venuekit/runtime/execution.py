@@ -13,22 +13,30 @@ from venuekit.core.denial import (
     deny_modify,
     deny_submit,
 )
+from venuekit.core.order_state import ENDED
 from venuekit.core.orders import OrderTracker
 from venuekit.core.reconcile import PositionBook
 from venuekit.core.reports import Reporter
 from venuekit.errors import VenuekitError
 from venuekit.interfaces.orders import Cancel, CancelAll, Denied, Modify, Submit
-from venuekit.interfaces.records import BalanceRecord, FillRecord, OrderRecord, PositionRecord, WireIds
+from venuekit.interfaces.records import (
+    BalanceRecord,
+    FillRecord,
+    OrderRecord,
+    PositionRecord,
+    Source,
+    WireIds,
+)
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.stream import Lost, Mode, Quarantined, StreamReply, VenueMode, Window
 from venuekit.interfaces.time import Tick
 from venuekit.runtime.account_reads import AccountReads
-from venuekit.runtime.account_reports import AccountReports, MassStatusParts
+from venuekit.runtime.account_reports import AccountReports, MassStatusParts, end_of, name_of
 from venuekit.runtime.adoption import facts_of, tracked_of_engine, tracked_of_intent
 from venuekit.runtime.delivery import Delivery, Roads
 from venuekit.runtime.dispatcher import CommandKind, CommandSpans, Dispatcher, Job, PermitSource
 from venuekit.runtime.journal import Intent, plain_ids
-from venuekit.runtime.recovery import Recovery
+from venuekit.runtime.recovery import BALANCE, Recovery
 from venuekit.runtime.session import SessionState
 from venuekit.runtime.signing import SigningRoom
 from venuekit.runtime.tasks import TaskScope
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
         AccountId,
         FillReport,
         InstrumentId,
+        Money,
         OrderSide,
         OrderStatusReport,
         PositionStatusReport,
@@ -75,6 +84,10 @@ class PrivateSession(Protocol):
 
     async def stop(self) -> None:
         """Closed after this."""
+        ...
+
+    def reconnect(self, why: str) -> None:
+        """The connection ends and another one is opened at once."""
         ...
 
 
@@ -124,6 +137,9 @@ class ExecutionService:
         self._timer: Timer | None = None
         self._timer_ns: int | None = None
         self._balance_order: tuple[int, int] = (-1, -1)
+        self._totals_read: list[Money] | None = None
+        """Totals of the last read of balances; None: the stream told of balances since."""
+        self._streams_balances = False
         self._fills_since: int | None = None
         self._scope = TaskScope("execution", counters, log)
         self._signing = SigningRoom(parts.signer, clock)
@@ -154,10 +170,12 @@ class ExecutionService:
             semantics=manifest.semantics,
             clock=clock,
             counters=counters,
+            on_news=self._on_news,
         )
         self._recovery = Recovery(
             reports=self._reports,
             on_balance=self._on_balance,
+            reconnect=session.reconnect,
             semantics=manifest.semantics,
             scope=self._scope,
             clock=clock,
@@ -239,6 +257,8 @@ class ExecutionService:
         for item in decoded:
             try:
                 self._on_item(item)
+                if self._recovery.waits:
+                    self._told(item)
             except Exception:  # noqa: BLE001 - see below
                 # One bad record must not cost the others of its frame; what it said is read over REST.
                 self._counters.inc("private.failed")
@@ -268,13 +288,35 @@ class ExecutionService:
         elif isinstance(item, Lost) or (isinstance(item, Quarantined) and item.private):
             self._recovery.ask(item.why)
 
-    def _on_balance(self, record: BalanceRecord) -> None:
+    def _on_balance(self, record: BalanceRecord) -> bool:
+        """True for a read whose totals moved since the read before, while the stream told of no balance.
+
+        Stream and reads need not count alike, so only a read is compared with a read.
+        """
         order = (record.version or 0, record.ts_event)
         if order < self._balance_order:
             self._counters.inc("private.stale_balances")
-            return
-        self._balance_order = order
+            return False
+        newer, self._balance_order = order > self._balance_order, order
         self._sink.account(record.balances, record.margins, True, record.ts_event)
+        if record.source is Source.STREAM:
+            self._totals_read, self._streams_balances = None, True
+            return False
+        before, self._totals_read = self._totals_read, [one.total for one in record.balances]
+        return newer and self._streams_balances and before is not None and before != self._totals_read
+
+    def _told(self, item: Decoded) -> None:
+        """The stream said this itself, after a read did."""
+        if isinstance(item, FillRecord):
+            self._recovery.apply_told(name_of(item))
+        elif isinstance(item, OrderRecord) and item.status in ENDED:
+            if (order := self._tracker.resolve(item.ids)) is not None:
+                self._recovery.apply_told(end_of(order))
+        elif isinstance(item, BalanceRecord):
+            self._recovery.apply_told(BALANCE)
+
+    def _on_news(self, ts_event: int, what: str) -> None:
+        self._recovery.apply_news(ts_event, what)
 
     def on_session_state(self, state: SessionState, why: str) -> None:
         """The private session changed: down denies submits, live again recovers what was missed."""
@@ -286,11 +328,10 @@ class ExecutionService:
                 self._sink.alarm("private_stream_failed", why)
 
     def _on_answer(self, key: str, answer: Found | NotFound | None) -> None:
-        now = self._delivery.now()
         if answer is None:
-            self._delivery.do(self._tracker.apply_look_up_failed(key, now))
+            self._delivery.do(self._tracker.apply_look_up_failed(key, self._delivery.now()))
         else:
-            self._delivery.do(self._tracker.apply_look_up(key, answer, now))
+            self._reports.apply_look_up(key, answer)
         self._rearm()
 
     def _fetch_fills(self, since_ns: int) -> None:

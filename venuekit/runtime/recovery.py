@@ -1,4 +1,8 @@
-"""Whether the private state is known, and how it is known again: after the start, a reconnect, or a doubt."""
+"""Whether the private state is known, and how it is known again: after the start, a reconnect, or a doubt.
+
+A stream that answers pings may still keep records to itself. So the account is also compared while all seems
+well; what a read brings that the stream should have told long ago ends the connection.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,17 @@ if TYPE_CHECKING:
     from venuekit.runtime.account_reports import AccountReports
     from venuekit.runtime.tasks import TaskScope
 
+BALANCE = "a balance"
+"""The name of a balance for `apply_news` and `apply_told`."""
 _MS = 1_000_000
 _SILENCE_NS = 120_000 * _MS
-"""A stream may have been mute for this long before it was found to be down; that time is read again."""
+"""Without comparisons: a stream may have been mute for this long before it was found to be down."""
 _FIRST_PAUSE_NS = 500 * _MS
 _LONGEST_PAUSE_NS = 30_000 * _MS
 _LONGEST_DOUBT_NS = 120_000 * _MS
+_FIRST_SPACING_NS = 60_000 * _MS
+_LONGEST_SPACING_NS = 3_600_000 * _MS
+"""A venue that never tells some record on its stream must not cost a connection every minute."""
 
 
 class Recovery:
@@ -31,15 +40,19 @@ class Recovery:
         self,
         *,
         reports: AccountReports,
-        on_balance: Callable[[BalanceRecord], None],
+        on_balance: Callable[[BalanceRecord], bool],
+        reconnect: Callable[[str], None],
         semantics: Semantics,
         scope: TaskScope,
         clock: Clock,
         counters: Counters,
         log: logging.Logger,
     ) -> None:
+        """`on_balance` is true when a read shows that money moved and the stream did not say so."""
         self._reports = reports
         self._on_balance = on_balance
+        self._reconnect = reconnect
+        self._compare_ns = semantics.compare_ms * _MS
         self._settle_ns = max(semantics.lookup_settles_ms, semantics.history_lag_ms) * _MS
         self._scope = scope
         self._clock = clock
@@ -51,8 +64,15 @@ class Recovery:
         self._wanted = False
         self._running = False
         self._doubts = 0
+        self._looks_again = False
         self._confirmed_ns = 0
         self._down_ns: int | None = None
+        self._owes_ns = 0
+        """From this venue time on the stream owes every record: it was live, and no record is in doubt."""
+        self._awaited: set[str] = set()
+        """What a read brought and the stream has not told yet, while it still may."""
+        self._spacing_ns = _FIRST_SPACING_NS
+        self._reconnect_from_ns = 0
 
     @property
     def ready(self) -> bool:
@@ -65,6 +85,8 @@ class Recovery:
         await self.balances()
         await self._reports.compare_positions()
         self._begun = True
+        if self._compare_ns:
+            self._scope.start("compare", self._compare())
         if self._down_ns is None:
             self._confirmed_ns, self._known = started, True
         elif self._live:
@@ -73,6 +95,7 @@ class Recovery:
     def apply_live(self) -> None:
         """The private stream delivers again."""
         self._live = True
+        self._owes_ns = self._clock.wall_ns()
         if self._begun:
             self.ask("the stream is live again")
 
@@ -90,17 +113,63 @@ class Recovery:
         """A recovery runs soon, once more when one is running."""
         if not self._begun:
             return
-        self._wanted = True
+        self._owes_ns = self._clock.wall_ns()
         self._counters.inc("recovery.asked")
         if not self._running:
             self._log.info("recovering the account: %s", why)
+        self._begin()
+
+    def apply_news(self, ts_event: int, what: str) -> None:
+        """A read brought this of `ts_event`; a live stream that does not tell it in time is opened anew."""
+        if not self.ready or ts_event < self._owes_ns + self._settle_ns:
+            return
+        left = ts_event + self._settle_ns - self._clock.wall_ns()
+        if left > 0:
+            self._awaited.add(what)
+            self._scope.start("await_news", self._await_news(ts_event, what, left))
+            return
+        self._counters.inc("recovery.kept_silent")
+        self._log.warning("the private stream is live and did not tell %s", what)
+        now = self._clock.mono_ns()
+        if now >= self._reconnect_from_ns:
+            self._reconnect_from_ns = now + self._spacing_ns
+            self._spacing_ns = min(2 * self._spacing_ns, _LONGEST_SPACING_NS)
+            self._reconnect(f"it did not tell {what}")
+
+    def apply_told(self, what: str) -> None:
+        """The stream told this after all; a read was only faster."""
+        self._awaited.discard(what)
+
+    @property
+    def waits(self) -> bool:
+        """True while the stream may still tell what a read brought first."""
+        return bool(self._awaited)
+
+    async def _await_news(self, ts_event: int, what: str, left_ns: int) -> None:
+        await self._clock.sleep_until(self._clock.mono_ns() + left_ns)
+        if what in self._awaited:
+            self._awaited.discard(what)
+            self.apply_news(ts_event, what)
+
+    async def _compare(self) -> None:
+        """What is missed while all seems well is found within this and one more round."""
+        while True:
+            await self._clock.sleep_until(self._clock.mono_ns() + self._compare_ns)
+            if self.ready and not self._running:
+                self._counters.inc("recovery.compared")
+                self._begin()
+
+    def _begin(self) -> None:
+        self._wanted = True
+        if not self._running:
             self._running = True
             self._scope.start("recover", self._run())
 
     async def balances(self) -> None:
         """Balances were read and delivered; raise on failure."""
         for row in await self._reports.balances():
-            self._on_balance(row)
+            if self._on_balance(row):
+                self.apply_news(row.ts_event, BALANCE)
 
     async def balances_soon(self) -> None:
         """Like `balances`; a failure is logged, because nobody waits."""
@@ -127,8 +196,7 @@ class Recovery:
     async def _once(self) -> bool:
         """True when everything was read and compared; False after a failure, which proves nothing."""
         started, down = self._clock.wall_ns(), self._down_ns
-        seen_until = (down if down is not None else started) - _SILENCE_NS
-        since = max(0, max(self._confirmed_ns, seen_until) - self._settle_ns)
+        since = max(0, self._unseen_ns(down if down is not None else started) - self._settle_ns)
         try:
             await self.balances()
             await self._reports.compare_orders(since)
@@ -144,10 +212,25 @@ class Recovery:
         if self._live and self._down_ns == down:
             self._confirmed_ns, self._down_ns, self._known = started, None, True
             self._counters.inc("recovery.done")
+        if self._clock.mono_ns() >= self._reconnect_from_ns:
+            self._spacing_ns = _FIRST_SPACING_NS
         self._doubts = 0 if explained else self._doubts + 1
-        if not explained:
+        if not explained and not self._looks_again:
             # Fills may still be under way; read again once history must have them.
             pause = min(self._settle_ns << min(self._doubts - 1, 6), _LONGEST_DOUBT_NS)
-            await self._clock.sleep_until(self._clock.mono_ns() + pause)
-            self._wanted = True
+            self._looks_again = True
+            self._scope.start("look_again", self._look_again(pause))
         return True
+
+    def _unseen_ns(self, until_ns: int) -> int:
+        """From here on something may have been missed: since the last comparison, where there are any."""
+        if self._compare_ns and self._confirmed_ns:
+            return self._confirmed_ns
+        return max(self._confirmed_ns, until_ns - _SILENCE_NS)
+
+    async def _look_again(self, pause_ns: int) -> None:
+        """Not in `_run`: a recovery that submits wait for must not wait for this."""
+        await self._clock.sleep_until(self._clock.mono_ns() + pause_ns)
+        self._looks_again = False
+        if self._live:
+            self._begin()

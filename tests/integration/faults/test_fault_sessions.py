@@ -198,6 +198,37 @@ def test_a_mute_private_stream_is_seen_through_by_the_engines_open_order_check()
     run(body, **FAST_SILENCE)
 
 
+def test_a_mute_private_stream_is_found_without_any_command() -> None:
+    async def body(rig: Rig) -> None:
+        part, whole, gone = [await rig.accepted(name) for name in ("O-1", "O-2", "O-3")]
+        # What happens right after a login is not held against the stream: history may be late.
+        await until(lambda: rig.count("recovery.compared") >= 1, "compared once, with nothing amiss")
+        frames = len(private_frames(rig))
+        sent = rig.count("frames.out")
+        rig.x.fault("F08", trigger={"after_ms": 0})
+        await until(rig.x.acted, "the peer is mute")
+        rig.x.cross("O-1", "0.004")
+        rig.x.cross("O-2")
+        rig.x.exchange.cancel_by_venue(rig.x.order("O-3").id, "test")
+        rig.x.external("BUY", "0.02", "81000.0", client_id="X-1")
+        assert part.status == OrderStatus.ACCEPTED
+        await rig.status(part, "PARTIALLY_FILLED")
+        await rig.status(whole, "FILLED")
+        await rig.status(gone, "CANCELED")
+        await until(lambda: len(private_frames(rig)) == frames + 1, "one new connection")
+        assert rig.count("recovery.kept_silent") >= 1
+        assert rig.count("session.ended.stale") == 0
+        assert rig.count("rpc.mute") == 0
+        await rig.live()
+        # What is told from now on is heard.
+        rig.x.cross("O-1")
+        await rig.status(part, "FILLED")
+        assert len(private_frames(rig)) == frames + 1
+        assert rig.count("frames.out") - sent == 1 + len(TOPICS), "login and topics, no command"
+
+    run(body, compare_ms=500, **FAST_SILENCE)
+
+
 # --- what happens while nobody listens
 
 
