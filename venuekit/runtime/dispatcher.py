@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 _STAMPS = 3
 """How often a request is stamped anew when its signature aged before it could leave."""
+_GATE_NS = 2_000_000_000
+"""A stream that is being opened anew is waited for so long; then the command fails as not sent."""
+_TURNS = 3
+"""How often a command waits again because its stream was lost while it waited for its permit."""
 
 
 class CommandKind(Enum):
@@ -116,6 +120,19 @@ class CommandSpans(Protocol):
         ...
 
 
+class StreamGate(Protocol):
+    """Whether commands can leave over a stream."""
+
+    @property
+    def sendable(self) -> bool:
+        """True while they can."""
+        ...
+
+    async def until_live(self, within_ns: int) -> bool:
+        """True once they can; False when that takes longer."""
+        ...
+
+
 class _Dropped(Exception):
     """The command lost its purpose while it waited."""
 
@@ -146,9 +163,12 @@ class Dispatcher:
         listener: Listener,
         on_token_refused: Callable[[], None],
         spans: CommandSpans | None = None,
+        gates: Mapping[str, StreamGate] | None = None,
     ) -> None:
+        """`gates` by port, for the ports that run over a stream."""
         self._codec = codec
         self._ports = ports
+        self._gates = gates or {}
         self._pacer = pacer
         self._signing = signing
         self._rule = nonces
@@ -244,7 +264,7 @@ class Dispatcher:
     async def _perform(self, job: Job) -> None:
         """Permit, stamp, sign, journal, send; a proof that nothing happened allows a second stamp."""
         while True:
-            await self._pacer.permit(job.draft.op)
+            await self._turn(job)
             key = self._key_lane(job)
             if key is None:
                 verdict, prepared = await self._send(job, None)
@@ -262,6 +282,18 @@ class Dispatcher:
                 continue
             self._listener.on_replied(job, prepared, verdict)
             return
+
+    async def _turn(self, job: Job) -> None:
+        """The limits have room, and the stream it leaves by is up if it comes up in time.
+
+        The stream first: permits that were saved up while it was down would leave in one burst.
+        """
+        gate = self._gates.get(job.draft.port)
+        for _ in range(_TURNS):
+            live = gate is None or gate.sendable or await gate.until_live(_GATE_NS)
+            await self._pacer.permit(job.draft.op)
+            if gate is None or gate.sendable or not live:
+                return
 
     async def _send(self, job: Job, key: _KeyLane | None) -> tuple[Verdict, Prepared]:
         """The verdict of one attempt. The key's lane is held until the bytes were handed over in order."""

@@ -18,6 +18,7 @@ from venuekit.core.orders import OrderTracker
 from venuekit.core.reconcile import PositionBook
 from venuekit.core.reports import Reporter
 from venuekit.errors import VenuekitError
+from venuekit.interfaces.manifest import PortKind
 from venuekit.interfaces.orders import Cancel, CancelAll, Denied, Modify, Submit
 from venuekit.interfaces.records import (
     BalanceRecord,
@@ -88,6 +89,15 @@ class PrivateSession(Protocol):
 
     def reconnect(self, why: str) -> None:
         """The connection ends and another one is opened at once."""
+        ...
+
+    @property
+    def sendable(self) -> bool:
+        """See `StreamGate`."""
+        ...
+
+    async def until_live(self, within_ns: int) -> bool:
+        """See `StreamGate`."""
         ...
 
 
@@ -194,6 +204,7 @@ class ExecutionService:
             listener=self,
             on_token_refused=on_token_refused,
             spans=spans,
+            gates={name: session for name, port in manifest.ports.items() if port.kind is PortKind.STREAM},
         )
 
     # --- life

@@ -199,6 +199,7 @@ class Session:
         self.stamp = 0
         """The latest receipt time of the connections that are over, Unix nanoseconds."""
         self._live: _Live | None = None
+        self._went_live = asyncio.Event()
         self._first_live: asyncio.Future[None] | None = None
         self._last_error: VenuekitError | None = None
         self._flush_due = False
@@ -292,10 +293,27 @@ class Session:
         """Subscribes and unsubscribes that wait for an answer."""
         return self._topics.unanswered
 
+    @property
+    def sendable(self) -> bool:
+        """True while the session is live and nothing ended its connection."""
+        live = self._live
+        return live is not None and live.alive and self.state is SessionState.LIVE
+
+    async def until_live(self, within_ns: int) -> bool:
+        """True once frames can be sent; False when that takes longer."""
+        try:
+            async with bounded(self.clock, within_ns):
+                while not self.sendable:
+                    self._went_live.clear()
+                    await self._went_live.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def send(self, frame: Frame) -> None:
         """The frame is in the socket's buffer; raise `SendFailed(NOT_SENT)` unless the session is live."""
         live = self._live
-        if live is None or live.link is None or self.state is not SessionState.LIVE or not live.alive:
+        if live is None or live.link is None or not self.sendable:
             raise SendFailed(f"stream {self.name} is {self.state.value}", evidence=Evidence.NOT_SENT)
         live.link.send(frame)
         self.counters.inc("frames.out")
@@ -413,6 +431,7 @@ class Session:
     def _go_live(self) -> None:
         self._machine.apply_live(self.clock.mono_ns())
         self._tell(SessionState.LIVE, f"connection {self.epoch}")
+        self._went_live.set()
         if self._first_live is not None and not self._first_live.done():
             self._first_live.set_result(None)
 

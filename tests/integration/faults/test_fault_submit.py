@@ -127,15 +127,29 @@ def test_both_sockets_dropped_the_moment_after_a_submit() -> None:
     run(body, data=True)
 
 
-def test_a_submit_that_meets_a_dead_socket_is_rejected_with_nothing_sent() -> None:
+def test_a_submit_that_meets_a_dead_socket_leaves_by_the_next_one() -> None:
     async def body(rig: Rig) -> None:
         order = rig.submit("O-1")
         assert order.status == OrderStatus.SUBMITTED
         # The connection ends between the hook and the wire.
         rig.service._session.reconnect("cut by the test")
+        await rig.status(order, "ACCEPTED")
+        assert rig.x.submits("O-1") == 1
+
+    run(body)
+
+
+def test_a_submit_that_meets_a_dead_socket_and_no_other_is_rejected_with_nothing_sent() -> None:
+    async def body(rig: Rig) -> None:
+        rig.x.fault("F01", trigger={"after_ms": 0})
+        await until(lambda: rig.x.simulator.faults.refuses(), "nobody can connect")
+        order = rig.submit("O-1")
+        assert order.status == OrderStatus.SUBMITTED
+        rig.service._session.reconnect("cut by the test")
         await rig.status(order, "REJECTED")
         assert rig.engine.reasons["O-1"].startswith("NOT_SENT")
         assert rig.x.submits("O-1") == 0
+        rig.x.lift()
         await rig.live()
         await rig.accepted("O-2")
 

@@ -94,18 +94,35 @@ class Pacer:
         pass
 
 
+class Gate:
+    """A stream that is up when the test says so."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.sendable, self._clock = True, clock
+        self.waits = 0
+
+    async def until_live(self, within_ns: int) -> bool:
+        self.waits += 1
+        end = self._clock.mono_ns() + within_ns
+        while not self.sendable and self._clock.mono_ns() < end:
+            await self._clock.sleep_until(self._clock.mono_ns() + MS)
+        return self.sendable
+
+
 class Bench:
     """A dispatcher whose listener writes down everything."""
 
     def __init__(self, nonces: NonceRule | None = None, signer: object = None) -> None:
         self.clock, self.counters = ManualClock(), CounterTable()
         self.port, self.codec, self.pacer = Port(), Codec(), Pacer()
+        self.gate = Gate(self.clock)
         self.log: list[str] = []
         self.journal_broken = False
         self.tokens_refused = 0
         self.dispatcher = Dispatcher(
             codec=self.codec,
-            ports={"rest": self.port},
+            ports={"rest": self.port, "rpc": self.port},
+            gates={"rpc": self.gate},
             pacer=self.pacer,
             signing=SigningRoom(signer, self.clock),
             nonces=nonces or NonceRule(),
@@ -300,6 +317,60 @@ def test_a_refused_token_is_renewed_and_the_command_stamped_once_more() -> None:
         await bench.settle()
         assert bench.tokens_refused == 1
         assert bench.log[-1] == "replied submit:A RefusedOutcome", "twice refused is a refusal"
+
+    run(body)
+
+
+def test_a_second_stamp_waits_until_its_stream_is_up_again() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.put("submit", "A", port="rpc")
+        await bench.settle()
+        bench.gate.sendable = False
+        bench.port.answer(b"token")
+        bench.put("submit", "B", port="rpc")
+        bench.put("submit", "C", port="rest")
+        await bench.settle(500)
+        assert bench.port.names == ["submit:A", "submit:C"], "nothing leaves by the refused stream"
+        assert len(bench.codec.stamps) == 2, "nor is anything stamped"
+        bench.gate.sendable = True
+        await bench.settle(1)
+        assert sorted(bench.port.names[2:]) == ["submit:A", "submit:B"]
+
+    run(body)
+
+
+def test_a_stream_that_does_not_come_back_is_not_waited_for_long() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.gate.sendable = False
+        bench.put("submit", "A", port="rpc")
+        await bench.settle(1_990)
+        assert bench.port.names == []
+        await bench.settle(20)
+        assert bench.port.names == ["submit:A"], "the port says that nothing left"
+        bench.port.break_off(Evidence.NOT_SENT)
+        await bench.settle()
+        assert bench.log[-1] == "failed submit:A NOT_SENT"
+        assert bench.gate.waits == 1
+
+    run(body)
+
+
+def test_a_stream_lost_while_a_permit_is_waited_for_is_waited_for_again() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.pacer.held = asyncio.Event()
+        bench.put("submit", "A", port="rpc")
+        await bench.settle()
+        bench.gate.sendable = False
+        bench.pacer.held.set()
+        await bench.settle(100)
+        assert bench.port.names == []
+        bench.gate.sendable = True
+        await bench.settle(1)
+        assert bench.port.names == ["submit:A"]
+        assert bench.pacer.asked == ["submit", "submit"], "the first permit is not saved up"
 
     run(body)
 

@@ -202,6 +202,29 @@ def test_a_refused_login_at_start_is_tried_with_one_new_token_and_then_with_back
     asyncio.run(main())
 
 
+def test_nothing_is_sendable_from_the_refusal_of_the_token_until_the_next_connection_is_live():
+    async def script(world: World, session: Session) -> None:
+        assert session.sendable
+        world.server.link.says(token_refused="expired")
+        assert not session.sendable, "before any task has run"
+        with pytest.raises(SendFailed):
+            session.send("{}")
+        waiting = [asyncio.ensure_future(session.until_live(1_000_000_000)) for _ in range(3)]
+        await world.run(0.001)
+        assert [one.result() for one in waiting] == [True, True, True]
+        assert session.sendable
+        assert session.epoch == 2
+        world.server.link.cut()
+        await session.stop()
+        late = asyncio.ensure_future(session.until_live(1_000_000_000))
+        await world.run(0.999)
+        assert not late.done()
+        await world.run(0.002)
+        assert late.result() is False
+
+    play(script, private=True)
+
+
 def test_a_token_refused_in_mid_session_means_a_new_one_then_login_then_topics():
     async def script(world: World, session: Session) -> None:
         session.add(A)
