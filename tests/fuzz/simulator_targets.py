@@ -7,6 +7,7 @@ no answer that is not JSON, and the books of the exchange still add up afterward
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -631,7 +632,8 @@ class Doors:
         addresses = (info.addresses["rest"], info.doors["simple_http"], info.doors["simple_ws"])
         self.ports = [int(one.split(":")[2].split("/")[0]) for one in addresses]
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Not in `__del__`: a collector may run while another loop does."""
         self.loop.run_until_complete(self.sim.stop())
         self.loop.close()
 
@@ -660,8 +662,17 @@ class Doors:
         return answer
 
 
-def _open_doors() -> Feed:
+@cache
+def _doors() -> Doors:
+    """One for the whole process."""
     doors = Doors()
+    atexit.register(doors.close)
+    return doors
+
+
+def _open_doors() -> Feed:
+    doors = _doors()
+    doors.errors.clear()
 
     def feed(data: bytes) -> None:
         doors.loop.run_until_complete(doors.speak(data))

@@ -58,12 +58,12 @@ def test_the_stop_delay_is_waited_for_and_zero_is_quick() -> None:
         return None
 
     spent = []
-    for delay in (0.0, 0.4):
+    for delay in (0.0, 1.5):
         rig = bare.build(delay_post_stop_secs=delay)
         started = time.monotonic()
         bare.run(rig, nothing)
         spent.append(time.monotonic() - started)
-    assert spent[1] - spent[0] > 0.3
+    assert spent[0] < 1.5 <= spent[1]
 
 
 def test_a_slow_disconnect_ends_the_run_with_an_error() -> None:
