@@ -137,7 +137,7 @@ class StreamSpec:
     heartbeat_ms: int | None = None
     """Send the codec's keepalive this often; None: the protocol's own ping is enough."""
     silence_ms: int = 70_000
-    """Nothing at all received for this long: the connection is stale."""
+    """Nothing at all received for this long, pongs included: the connection is stale."""
     fatal_close_codes: tuple[int, ...] = ()
     """Close codes after which connecting again cannot help."""
 
