@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data/signing_vectors.json").read_text())
+# Every command is a process of its own that loads the libraries for keys; a busy machine takes its time.
+pytestmark = pytest.mark.timeout(240)
 ETHEREUM_KEY = "0x" + "0123456789abcdef" * 4
 
 
