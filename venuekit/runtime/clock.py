@@ -1,4 +1,4 @@
-"""The clocks: real time on the running loop, and virtual time that a test moves."""
+"""The clocks: real time on the running loop, virtual time that a test moves, and that of a virtual loop."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from venuekit.interfaces.time import Cancel
+
+if TYPE_CHECKING:
+    from venuekit.runtime.virtual_loop import VirtualLoop
 
 
 def entropy(count: int) -> bytes:
@@ -134,3 +138,59 @@ class ManualClock:
             await self.settle()
         self.advance(end - self._now_ns)
         await self.settle()
+
+
+_MILLION = 1_000_000
+
+
+class LoopClock:
+    """The time of a virtual loop, with draws from a seed and a wall clock that can go wrong.
+
+    A client and a venue each have one of their own, so the wall of one can be wrong for the other.
+    """
+
+    def __init__(
+        self, loop: VirtualLoop, *, seed: int | str = 0, wall_start_ns: int = 1_700_000_000_000_000_000
+    ) -> None:
+        self._loop = loop
+        self._random = random.Random(f"{seed}:clock")
+        self._set_at_ns = loop.now_ns
+        self._rate = _MILLION
+        self._wall_ns = wall_start_ns
+
+    def wall_ns(self) -> int:
+        """Unix nanoseconds as this clock shows them."""
+        return self._wall_ns + (self._loop.now_ns - self._set_at_ns) * self._rate // _MILLION
+
+    def mono_ns(self) -> int:
+        """Nanoseconds since the loop began; nothing but the loop moves them."""
+        return self._loop.now_ns
+
+    def call_at(self, mono_ns: int, fn: Callable[[], None]) -> Cancel:
+        """Run `fn` at `mono_ns`, after what was set earlier for that moment; the past means: soon."""
+        return self._loop.call_at_ns(max(mono_ns, self._loop.now_ns), fn)
+
+    async def sleep_until(self, mono_ns: int) -> None:
+        """Return once `mono_ns` has come; a moment in the past lets the loop go on once."""
+        if mono_ns <= self._loop.now_ns:
+            await asyncio.sleep(0)
+            return
+        done = self._loop.create_future()
+        timer = self._loop.call_at_ns(mono_ns, lambda: None if done.done() else done.set_result(None))
+        try:
+            await done
+        finally:
+            timer.cancel()
+
+    def draw(self) -> float:
+        """Seeded, uniform in [0, 1)."""
+        return self._random.random()
+
+    def jump(self, ns: int) -> None:
+        """The wall is `ns` later than before, or earlier; monotonic time and timers know nothing of it."""
+        self._wall_ns, self._set_at_ns = self.wall_ns() + ns, self._loop.now_ns
+
+    def drift(self, ppm: int) -> None:
+        """From now on the wall gains `ppm` microseconds every second (0: it runs right again)."""
+        self._wall_ns, self._set_at_ns = self.wall_ns(), self._loop.now_ns
+        self._rate = _MILLION + ppm
