@@ -416,7 +416,7 @@ async def opened(x: Exchange, **changes: object) -> Rig:
 
     `own` changes the venue's own config, `options` the transports', `addresses` where it connects,
     `timeouts_ms` the time of single operations, `silence_ms` the bound of both streams, `compare_ms` how
-    often the account is compared, `journal` is kept.
+    often the account is compared, `journal` is kept, `layers` stand around the transports.
     Orders lapse 0.4 s after their signature: that is how long a lost one keeps a test waiting.
     """
     os.environ[KEY_VARIABLE] = SIMULATOR.demo_key()
@@ -430,7 +430,9 @@ async def opened(x: Exchange, **changes: object) -> Rig:
         addresses={**config.addresses, **changes.get("addresses", {})},
         base=Path.cwd(),
     )
-    venue = OpenedVenue(config, clock=RealClock(), journal=changes.get("journal"))
+    venue = OpenedVenue(
+        config, clock=RealClock(), journal=changes.get("journal"), layers=changes.get("layers")
+    )
     manifest = venue.manifest
     timeouts = changes.get("timeouts_ms", {})
     silence = changes.get("silence_ms", 70_000)

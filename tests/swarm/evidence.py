@@ -1,0 +1,159 @@
+"""What the venue had said, and the client had been given, before a line of the history: read from the JSON of
+the delivered frames and replies, with nothing of the client's own decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import define, field
+from history import History, Line
+
+PROVES_NOTHING = frozenset(
+    {"SERVICE_UNAVAILABLE", "INTERNAL_ERROR", "DUPLICATED_CLIENT_ID", "-32603", "42901", "100"}
+)
+"""Errors after which a new order may exist all the same: breakdowns, limits, and a duplicate (of what?). All
+others are refusals by the venue's documents. 100 alone says nothing; its message is the code."""
+
+TOKEN = frozenset({"40110", "40111", "40300", "INVALID_TOKEN", "UNAUTHORIZED_ERROR"})
+GONE = frozenset(
+    {"ORDER_ID_NOT_FOUND", "CLIENT_ORDER_ID_NOT_FOUND", "ORDER_IS_CLOSED", "ORDER_IS_NOT_OPEN", "NOT_FOUND"}
+)
+
+
+@define
+class Create:
+    """One new order that left, and what came back for it."""
+
+    line: Line
+    error: str | None = None
+    answered_at: int | None = None
+
+
+@define
+class Heard:
+    """Grows with the lines that are given to `take`."""
+
+    closed: dict[str, int] = field(factory=dict)
+    """Venue ids and client ids of orders told closed, with the place of the first line that said so."""
+    unfilled: dict[str, bool] = field(factory=dict)
+    creates: dict[str, list[Create]] = field(factory=dict)
+    cancel_errors: dict[str, list[str]] = field(factory=dict)
+    """By venue or client id: codes of refused cancels."""
+    absent: dict[str, set[str]] = field(factory=dict)
+    """By client id: which reads since its last create did not know it."""
+    _asked: dict[tuple[str, int, object], tuple[str, object]] = field(factory=dict)
+
+    def take(self, line: Line) -> None:
+        """The line is part of what is known."""
+        if line.what == "out":
+            self._out(line)
+        elif line.what == "in":
+            self._in(line)
+        elif line.what == "request":
+            self._request(line)
+        elif line.what == "reply":
+            self._reply(line)
+
+    # --- the stream
+
+    def _out(self, line: Line) -> None:
+        said = line.json
+        if not isinstance(said, Mapping):
+            return
+        params = said.get("params")
+        params = params if isinstance(params, Mapping) else {}
+        kind, key = said.get("method"), ("ws", line.number, said.get("id"))
+        if kind == "order.create":
+            self._create(line, str(params.get("client_id")), key)
+        elif kind == "order.cancel":
+            self._asked[key] = ("cancel", str(params.get("id") or params.get("client_id")))
+        elif kind == "order.cancel_all":
+            self._asked[key] = ("cancel", "*")
+
+    def _create(self, line: Line, name: str, key: tuple[str, int, object]) -> None:
+        create = Create(line)
+        self.creates.setdefault(name, []).append(create)
+        self.absent[name] = set()
+        self._asked[key] = ("create", create)
+
+    def _in(self, line: Line) -> None:
+        said = line.json
+        if not isinstance(said, Mapping):
+            return
+        params = said.get("params")
+        if said.get("method") == "subscription" and isinstance(params, Mapping):
+            if str(params.get("channel", "")).startswith("orders."):
+                self._row(line, params.get("data"))
+            return
+        asked = self._asked.get(("ws", line.number, said.get("id")))
+        error = said.get("error")
+        code = None
+        if isinstance(error, Mapping):
+            code = str(error.get("message")) if error.get("code") == 100 else str(error.get("code"))
+        if asked is not None:
+            self._answer(line, *asked, code)
+
+    def _answer(self, line: Line, kind: str, what: object, code: str | None) -> None:
+        if isinstance(what, Create):
+            what.error, what.answered_at = code, line.at
+        elif kind == "cancel" and code is not None:
+            self.cancel_errors.setdefault(str(what), []).append(code)
+
+    # --- requests
+
+    def _request(self, line: Line) -> None:
+        op, key = line.of("op"), ("http", line.number, None)
+        if op == "submit" and isinstance(line.json, Mapping):
+            self._create(line, str(line.json.get("client_id")), key)
+        elif op in ("cancel", "cancel_all"):
+            self._asked[key] = ("cancel", str(line.of("path")).rpartition("/")[2])
+        else:
+            self._asked[key] = ("read", line.at)
+
+    def _reply(self, line: Line) -> None:
+        kind, what = self._asked.get(("http", line.number, None), ("", ""))
+        status, said = line.of("status"), line.json
+        if kind == "read":
+            self._read(line, status, said, int(str(what)))
+            return
+        if isinstance(status, int) and status >= 300:
+            named = str(said.get("error")) if isinstance(said, Mapping) else str(status)
+            broken = status >= 500 or status == 429
+            self._answer(line, kind, what, "SERVICE_UNAVAILABLE" if broken else named)
+        elif kind:
+            self._answer(line, kind, what, None)
+
+    def _read(self, line: Line, status: object, said: object, asked_at: int) -> None:
+        op = str(line.of("op"))
+        names: set[str] = set()
+        if status == 200 and isinstance(said, Mapping):
+            rows = said["results"] if isinstance(said.get("results"), list) else [said]
+            for row in rows:
+                if isinstance(row, Mapping):
+                    names |= {str(row.get("client_id")), str(row.get("order_id") or row.get("id"))}
+                    if op != "fills":
+                        self._row(line, row)
+        elif not (op == "order" and status in (400, 404)):
+            return
+        for name, creates in self.creates.items():
+            if creates[-1].line.at < asked_at and name not in names:
+                self.absent[name].add(op)
+
+    # --- rows
+
+    def _row(self, line: Line, row: object) -> None:
+        if not isinstance(row, Mapping) or row.get("status") != "CLOSED":
+            return
+        for name in (str(row.get("id")), str(row.get("client_id") or "")):
+            if name:
+                self.closed.setdefault(name, line.at)
+                self.unfilled[name] = row.get("remaining_size") == row.get("size")
+
+
+def read(history: History) -> Iterator[tuple[Line, Heard]]:
+    """Every line with what had been heard before it."""
+    heard = Heard()
+    for line in history.lines:
+        yield line, heard
+        heard.take(line)
