@@ -1,4 +1,4 @@
-"""Everything that the checks look at: the history, the simulator's ledger, what the engine believes, counters.
+"""Everything that the checks look at: history, ledger, what the engine believes, counters.
 
 `collect` reads it off a rig at a quiescent point; a test of a check edits it.
 """

@@ -1,8 +1,8 @@
 """One list of everything that a run did, in the order in which it happened.
 
-What the client was told by the venue, what it sent, what it told the engine, what the strategy asked for. The
-position in the list is the only clock: "before" means further up. The taps stand at the transports' interfaces,
-so that a line `in` means: delivered to the client, and a line `out`: handed to the transport.
+What the client was told by the venue, what it sent, what it told the engine, what the strategy asked for.
+The place in the list is the only clock: "before" means further up. The taps stand at the transports'
+interfaces: a line `in` means delivered to the client, a line `out` handed to the transport.
 """
 
 from __future__ import annotations

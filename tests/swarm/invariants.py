@@ -2,10 +2,10 @@
 
 Every check yields one sentence for each violation, with the facts that show it. What cannot be seen here:
 
-- I12: file descriptors and threads. Over pipes in memory there are none; the tests of the transports and the
-  soak count them. Here: tasks, timers and warnings of the client that was stopped.
-- I14: process arguments. This process gets no key by argument; `tests/unit/host/test_secrets.py` holds how keys
-  come in. Here: logs, journal, reasons, alarms, and every byte that left.
+- I12: file descriptors and threads. Over pipes in memory there are none; the tests of the transports count
+  them. Here: tasks, timers and warnings of the client that was stopped.
+- I14: process arguments. This process gets no key by argument; `tests/unit/host/test_secrets.py` holds how
+  keys come in. Here: logs, journal, reasons, alarms, and every byte that left.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from itertools import pairwise
 
 from evidence import GONE, PROVES_NOTHING, TOKEN, Heard, read
 from facts import Facts, Row
@@ -204,7 +205,7 @@ def i07(facts: Facts) -> Iterator[str]:
     for line in facts.history.lines:
         heard.take(line)
     for name, creates in heard.creates.items():
-        for one, following in zip(creates, creates[1:], strict=False):
+        for one, following in pairwise(creates):
             proven = one.error in TOKEN and (one.answered_at or 0) < following.line.at
             if not proven:
                 yield f"{name} was sent again at line {following.line.at}; before: {one.error}"
@@ -214,7 +215,8 @@ def i07(facts: Facts) -> Iterator[str]:
 
 
 def _creates(text: str, name: str) -> bool:
-    return f'"client_id":"{name}"' in text and ('"order.create"' in text or text.startswith("POST /v1/orders"))
+    new = '"order.create"' in text or text.startswith("POST /v1/orders")
+    return new and f'"client_id":"{name}"' in text
 
 
 def i08(facts: Facts) -> Iterator[str]:
@@ -266,8 +268,9 @@ def i10(facts: Facts) -> Iterator[str]:
             newest[stream] = init
         events = [event] if line.what == "data" or line.of("event") in ("report", "account") else []
         events += [fill["ts_event"] for fill in line.about.get("fills", ())]
+        first, last = facts.start_ns - AHEAD_NS, line.wall_ns + AHEAD_NS
         for moment in events:
-            if not isinstance(moment, int) or not facts.start_ns - AHEAD_NS <= moment <= line.wall_ns + AHEAD_NS:
+            if not isinstance(moment, int) or not first <= moment <= last:
                 yield f"{stream}: event time {moment} at line {line.at}, when the venue had {line.wall_ns}"
 
 

@@ -201,7 +201,8 @@ def send_twice(facts: Facts) -> None:
 def send_denied(facts: Facts) -> None:
     every = lines(facts)
     line = next(one for one in every if one.what == "out" and says("order.create", '"O-1"')(one))
-    facts.history.note("out", line.number, str(line.text).replace('"O-1"', '"O-0"').replace('"id":', '"id":9'))
+    denied = str(line.text).replace('"O-1"', '"O-0"').replace('"id":', '"id":9')
+    facts.history.note("out", line.number, denied)
 
 
 def spoil_book(facts: Facts, change: Callable[[list, list], None]) -> None:
