@@ -9,7 +9,8 @@ from attrs import define, field
 from nautilus_trader.model import OrderStatus
 
 from venuekit.core.evidence import deadlines
-from venuekit.core.order_state import Action, Alarm, FetchFills, LookUp, Moment, Sending, Tracked
+from venuekit.core.fate import ASKED, Ask, Fate
+from venuekit.core.order_state import Action, Alarm, FetchFills, LookUp, Moment, Tracked
 from venuekit.core.telling import FEE_TRIES, MODIFY_HOLD_NS, UNTOLD
 from venuekit.interfaces.time import AtWall, passed
 
@@ -71,17 +72,19 @@ class Agenda:
         """How long to wait before the next look-up; None: nothing is open."""
         if order.told is OrderStatus.DENIED or (order.ended and not order.answer_wanted):
             return None
-        waits = [modify.sending for modify in order.modifies]
-        if order.cancel is not None and not order.cancel.held:
-            waits.append(order.cancel.sending)
+        fates = [modify.fate for modify in order.modifies]
+        if order.cancel is not None:
+            fates.append(order.cancel.fate)
         if order.ours and order.told in UNTOLD and order.working is None and order.ending is None:
-            waits.append(order.sending)
+            # Seen by its fills alone, it may be open or not: that is asked as well.
+            fates.append(Fate.UNKNOWN if order.fate is Fate.SEEN else order.fate)
+        asks = [ASKED[fate] for fate in fates if fate in ASKED]
         over = order.ending is None and self.over(order.ids.ends, now)
         hurry = over or not order.reportable or order.answer_wanted or (order.ending and order.modifies)
-        if not hurry and not any(wait in (Sending.UNKNOWN, Sending.RECEIVED) for wait in waits):
+        if not hurry and not asks:
             return None
         back_off = min(SOON_NS << min(order.look_tries, 6), _LOOK_CAP_NS)
-        if hurry or Sending.UNKNOWN in waits:
+        if hurry or Ask.SOON in asks:
             return back_off
         return max(back_off, self.semantics.lookup_settles_ms * _MS)
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from nautilus_trader.model import OrderStatus
 
-from venuekit.core.order_state import ENDED, PendingModify, Tracked
+from venuekit.core.fate import Fate, Heard
+from venuekit.core.order_state import ENDED, WORKING, PendingModify, Tracked
+from venuekit.interfaces.orders import Accepted, Received, RefusedOutcome
 from venuekit.interfaces.records import FillRecord, OrderRecord, WireIds
+from venuekit.interfaces.request import Evidence
 
 if TYPE_CHECKING:
-    from venuekit.interfaces.orders import RefusedOutcome
+    from venuekit.interfaces.orders import Outcome
     from venuekit.interfaces.time import Deadline
 
 RANK = {
@@ -38,6 +41,33 @@ def newer(order: Tracked, record: OrderRecord) -> bool:
     return RANK.get(record.status or OrderStatus.SUBMITTED, 0) >= RANK.get(
         order.working or OrderStatus.SUBMITTED, 0
     )
+
+
+def said_by_reply(outcome: Outcome) -> Heard:
+    """What a reply is to the fate of its command."""
+    if isinstance(outcome, Accepted | Received):
+        return Heard.RECEIVED
+    if isinstance(outcome, RefusedOutcome):
+        return Heard.GONE if outcome.gone else Heard.REFUSED
+    return Heard.AMBIGUOUS
+
+
+def said_by_failure(evidence: Evidence) -> Heard:
+    """What the lack of a reply is to the fate of its command."""
+    return Heard.NOT_SENT if evidence is Evidence.NOT_SENT else Heard.MAYBE_SENT
+
+
+def said_by_record(order: Tracked, record: OrderRecord) -> Heard:
+    """What a record is to the fate of the submit; an old frame is nothing against a later refusal."""
+    status = record.status
+    filled = status is OrderStatus.FILLED or (record.filled is not None and record.filled.raw > 0)
+    if status in WORKING or filled:
+        end = order.ending
+        late = order.told is OrderStatus.REJECTED and end is not None and record.ts_event <= end.ts_event
+        return Heard.SILENT if late and not filled else Heard.SHOWN
+    if status in ENDED:
+        return Heard.DECLINED if record.refusal or status is OrderStatus.REJECTED else Heard.CLOSED
+    return Heard.UNDECIDED if status is OrderStatus.SUBMITTED else Heard.SILENT
 
 
 def modify_of(order: Tracked, number: int) -> PendingModify | None:
@@ -93,7 +123,7 @@ def foreign(order: Tracked, record: OrderRecord) -> bool:
     A venue may trim or reprice an order of ours, so one differing value alone is no sign; a venue id we know
     is ours whatever it says.
     """
-    if not order.ours or order.modifies or order.known_at_venue or record.ids.venue_order_id is None:
+    if not order.ours or order.modifies or order.fate is Fate.SEEN or record.ids.venue_order_id is None:
         return False
     same_tx = record.ids.tx_hash is not None and record.ids.tx_hash == order.ids.tx_hash
     if same_tx or record.ids.venue_order_id in order.legs:

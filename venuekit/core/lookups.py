@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nautilus_trader.model import OrderStatus, OrderType, TimeInForce
 
+from venuekit.core.fate import Fate, Heard, Then
 from venuekit.core.order_state import (
     WORKING,
     Action,
@@ -15,10 +16,9 @@ from venuekit.core.order_state import (
     ModifyRejected,
     Moment,
     SendCancel,
-    Sending,
     Tracked,
 )
-from venuekit.core.telling import UNTOLD, close_modifies, matches, reject, updated
+from venuekit.core.telling import close_modifies, matches, reject, updated
 from venuekit.interfaces.time import passed
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _LOOKS_BEFORE_OWN_WORDS = 5
 _CANCEL_TRIES_BEFORE_ALARM = 3
 _DENIALS_AFTER_RECEIPT = 3
 """A venue that acknowledged an order must deny it so many times before that is believed."""
-_WAITS = (Sending.RECEIVED, Sending.UNKNOWN)
 
 
 def denied_existence(
@@ -39,14 +38,17 @@ def denied_existence(
 ) -> list[Action]:
     """A conclusive not-found: it proves a refusal only when it was asked late enough to see the order."""
     order.denied_existence += 1
-    settled = asked.wall_ns - order.sent_wall_ns >= agenda.settle_ns and not _may_arrive(order, asked, agenda)
-    if not order.known_at_venue:
-        needed = _DENIALS_AFTER_RECEIPT if order.sending is Sending.RECEIVED else 1
-        if not (order.ours and settled and order.sending in _WAITS) or order.denied_existence < needed:
-            return []
+    settled = _settled(order, asked, agenda)
+    often = order.denied_existence >= _DENIALS_AFTER_RECEIPT
+    then = order.hear((Heard.DENIED_OFTEN if often else Heard.DENIED) if settled else Heard.DENIED_EARLY)
+    if then is Then.REJECT:
         counters.inc("orders.proven_absent")
         closed = close_modifies(order, now)
         return [*closed, reject(order, "NOT_FOUND_AT_VENUE: it never took effect", now.wall_ns)]
+    return _vanished(order, settled, asked, now, agenda) if then is Then.VANISHED else []
+
+
+def _vanished(order: Tracked, settled: bool, asked: Moment, now: Moment, agenda: Agenda) -> list[Action]:
     if settled and agenda.over(order.ids.ends, asked):
         if order.denied_existence == 1:
             return [FetchFills(max(0, order.sent_wall_ns - agenda.settle_ns))]
@@ -57,22 +59,23 @@ def denied_existence(
     return []
 
 
-def _may_arrive(order: Tracked, asked: Moment, agenda: Agenda) -> bool:
-    """True while the venue may still take bytes it had not read: then finding no order proves nothing."""
-    lapses = order.ids.lapses
-    if lapses is None or order.sending is not Sending.UNKNOWN or order.known_at_venue:
+def _settled(order: Tracked, asked: Moment, agenda: Agenda) -> bool:
+    """True when the question came late enough: what was sent shows by then, and no unread bytes are taken."""
+    if asked.wall_ns - order.sent_wall_ns < agenda.settle_ns:
         return False
+    lapses = order.ids.lapses
+    if lapses is None or order.fate is not Fate.UNKNOWN:
+        return True
     # Later by what settles: the venue's clock is not ours, and its lists lag.
-    return not passed(lapses, asked.wall_ns - agenda.settle_ns, agenda.tick)
+    return passed(lapses, asked.wall_ns - agenda.settle_ns, agenda.tick)
 
 
 def name_taken(
     order: Tracked, record: OrderRecord, asked: Moment, now: Moment, agenda: Agenda
 ) -> list[Action]:
     """Another order works under our client id: ours is refused, once the answer would show it."""
-    settled = asked.wall_ns - order.sent_wall_ns >= agenda.settle_ns and not _may_arrive(order, asked, agenda)
-    waits = order.told in UNTOLD and order.sending in _WAITS
-    if not (waits and settled and record.status in WORKING):
+    proof = record.status in WORKING and _settled(order, asked, agenda)
+    if order.hear(Heard.NAME_TAKEN if proof else Heard.SILENT) is not Then.REJECT:
         return []
     return [reject(order, "CLIENT_ORDER_ID_TAKEN: another order has this id", now.wall_ns)]
 
@@ -84,13 +87,15 @@ def found_open(order: Tracked, asked: Moment, now: Moment, agenda: Agenda) -> li
     actions: list[Action] = []
     cancel = order.cancel
     waited = asked.mono_ns - cancel.asked_mono_ns if cancel is not None else 0
-    if cancel is not None and cancel.sending in _WAITS and waited >= agenda.settle_ns:
-        cancel.sending = Sending.LOCAL
+    heard = Heard.OPEN_STILL if waited >= agenda.settle_ns else Heard.SILENT
+    if cancel is not None and cancel.hear(heard) is Then.SEND:
         actions.append(SendCancel(order.key))
         if cancel.tries == _CANCEL_TRIES_BEFORE_ALARM:
             actions.append(Alarm("cancel_ignored", f"order {order.key} stays open after its cancels"))
     for modify in list(order.modifies):
-        if modify.sending in _WAITS and asked.wall_ns - modify.asked_wall_ns >= agenda.settle_ns:
+        waited = asked.wall_ns - modify.asked_wall_ns
+        heard = Heard.OPEN_STILL if waited >= agenda.settle_ns else Heard.SILENT
+        if modify.hear(heard) is Then.DECIDE:
             order.modifies.remove(modify)
             if matches(order, modify):
                 actions.append(updated(order, now.wall_ns))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 from nautilus_trader.model import OrderSide, OrderStatus, OrderType, Quantity, TimeInForce
 
+from venuekit.core.fate import CANCEL, MODIFY, SUBMIT, Fate, Heard, Then
 from venuekit.interfaces.records import FillRecord, OrderRecord, WireIds
 
 if TYPE_CHECKING:
@@ -169,19 +169,6 @@ type Action = (
 )
 
 
-class Sending(Enum):
-    """How far a command is known to have come."""
-
-    LOCAL = "local"
-    """Nothing of it can have left."""
-    FLYING = "flying"
-    """Handed to the port, no reply yet."""
-    RECEIVED = "received"
-    """The venue has it and has not decided."""
-    UNKNOWN = "unknown"
-    """Its bytes may have left and no reply will come."""
-
-
 @define
 class PendingModify:
     """A modify without a proven end."""
@@ -192,7 +179,12 @@ class PendingModify:
     trigger_price: Price | None
     asked_mono_ns: int
     asked_wall_ns: int
-    sending: Sending = Sending.LOCAL
+    fate: Fate = Fate.LOCAL
+
+    def hear(self, heard: Heard) -> Then:
+        """The fate has moved by this evidence; what follows."""
+        self.fate, then = MODIFY.next(self.fate, heard)
+        return then
 
 
 @define
@@ -200,10 +192,13 @@ class PendingCancel:
     """A cancel without a proven end."""
 
     asked_mono_ns: int
-    sending: Sending = Sending.LOCAL
+    fate: Fate = Fate.NONE
     tries: int = 0
-    held: bool = False
-    """Waits for the venue order id."""
+
+    def hear(self, heard: Heard) -> Then:
+        """The fate has moved by this evidence; what follows."""
+        self.fate, then = CANCEL.next(self.fate, heard)
+        return then
 
 
 @define
@@ -242,9 +237,8 @@ class Tracked:
     reduce_only: bool = False
     told_venue_id: str | None = None
     told_values: tuple[Quantity | None, Price | None, Price | None] = (None, None, None)
-    sending: Sending = Sending.LOCAL
-    repeated: bool = False
-    """The very same bytes were sent once more, so that a refusal as duplicate proves the first arrived."""
+    fate: Fate = Fate.LOCAL
+    """Of its submit."""
     sent_mono_ns: int | None = None
     sent_wall_ns: int = 0
     working: OrderStatus | None = None
@@ -297,16 +291,10 @@ class Tracked:
         """True once the engine was told a terminal status."""
         return self.told in ENDED
 
-    @property
-    def known_at_venue(self) -> bool:
-        """True once the venue was seen to have the order, open or ended."""
-        return bool(
-            self.working is not None
-            or self.ending is not None
-            or self.fills
-            or self.waiting
-            or self.claimed_raw
-        )
+    def hear(self, heard: Heard) -> Then:
+        """The fate of the submit has moved by this evidence; what follows."""
+        self.fate, then = SUBMIT.next(self.fate, heard)
+        return then
 
     @property
     def waiting_raw(self) -> int:

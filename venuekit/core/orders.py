@@ -26,7 +26,11 @@ from venuekit.core.evidence import (
     own_name,
     reason,
     reveal,
+    said_by_failure,
+    said_by_record,
+    said_by_reply,
 )
+from venuekit.core.fate import Fate, Heard, Then
 from venuekit.core.fills import FillBook, Standing
 from venuekit.core.lookups import denied_existence, found_open, from_own_words, give_own_words, name_taken
 from venuekit.core.order_state import (
@@ -44,7 +48,6 @@ from venuekit.core.order_state import (
     PendingModify,
     Report,
     SendCancel,
-    Sending,
     Tracked,
     merged_ids,
     take_facts,
@@ -161,14 +164,14 @@ class OrderTracker:
         """The submit of this order goes on the wire now, with these ids."""
         if order := self._orders.get(key):
             self._bind(order, ids)
-            order.sending = Sending.FLYING
+            order.hear(Heard.SENT)
             order.sent_mono_ns, order.sent_wall_ns = now.mono_ns, now.wall_ns
             self._agenda.arm(order, now)
 
     def sent_again(self, key: str) -> None:
         """The very same bytes of the submit went out once more."""
         if order := self._orders.get(key):
-            order.repeated = True
+            order.hear(Heard.SENT_AGAIN)
 
     def want_modify(
         self, key: str, quantity: Quantity | None, price: Price | None, trigger: Price | None, now: Moment
@@ -188,28 +191,27 @@ class OrderTracker:
         order = self._orders.get(key)
         if order is None or order.ended:
             return None
-        cancel = order.cancel
-        if cancel is not None and (cancel.held or cancel.sending in (Sending.LOCAL, Sending.FLYING)):
-            return None
-        tries = cancel.tries if cancel is not None else 0
-        order.cancel = cancel = PendingCancel(now.mono_ns, tries=tries)
-        if self.semantics.cancel_needs_venue_id and order.ids.venue_order_id is None:
-            cancel.held = True
+        order.cancel = cancel = order.cancel or PendingCancel(now.mono_ns)
+        nameless = self.semantics.cancel_needs_venue_id and order.ids.venue_order_id is None
+        then = cancel.hear(Heard.ASKED_NAMELESS if nameless else Heard.ASKED)
+        if then is Then.HOLD:
             self.counters.inc("orders.cancels_held")
+        if then is not Then.SEND:
             return None
+        cancel.asked_mono_ns = now.mono_ns
         return SendCancel(key)
 
     def cancelling(self, key: str, now: Moment) -> None:
         """The cancel goes on the wire now."""
         if (order := self._orders.get(key)) and order.cancel is not None:
-            order.cancel.sending = Sending.FLYING
+            order.cancel.hear(Heard.SENT)
             order.cancel.asked_mono_ns = now.mono_ns
             order.cancel.tries += 1
 
     def modifying(self, key: str, number: int, now: Moment) -> None:
         """The modify goes on the wire now."""
         if (order := self._orders.get(key)) and (modify := modify_of(order, number)):
-            modify.sending = Sending.FLYING
+            modify.hear(Heard.SENT)
             modify.asked_mono_ns, modify.asked_wall_ns = now.mono_ns, now.wall_ns
 
     def query(self, key: str, now: Moment) -> list[Action]:
@@ -229,19 +231,15 @@ class OrderTracker:
         order = self._orders.get(key)
         if order is None:
             return []
+        if isinstance(outcome, Accepted | Received):
+            self._bind(order, outcome.record.ids if isinstance(outcome, Accepted) else outcome.ids)
+        refused = isinstance(outcome, RefusedOutcome)
+        then = order.hear(Heard.REFUSED if refused else said_by_reply(outcome))
         if isinstance(outcome, Accepted):
-            self._bind(order, outcome.record.ids)
-            order.sending = Sending.RECEIVED
             return self._take(order, outcome.record, now)
-        if isinstance(outcome, Received):
-            self._bind(order, outcome.ids)
-            order.sending = Sending.RECEIVED
-        elif isinstance(outcome, RefusedOutcome):
-            return self._refused_submit(order, outcome, now)
-        else:
-            order.sending = Sending.UNKNOWN
-            self.counters.inc("orders.submit_unknown")
-        return self._advance(order, now)
+        if isinstance(outcome, RefusedOutcome):
+            return self._submit_follows(order, then, reason(outcome), now, outcome.post_only)
+        return self._submit_follows(order, then, "", now)
 
     def apply_modify(self, key: str, number: int, outcome: Outcome, now: Moment) -> list[Action]:
         """What the reply to a modify says of this order."""
@@ -252,44 +250,33 @@ class OrderTracker:
         if isinstance(outcome, Accepted):
             self._bind(order, outcome.record.ids)
             return self._take(order, outcome.record, now)
-        if isinstance(outcome, RefusedOutcome) and not outcome.gone:
-            order.modifies.remove(modify)
-            refused: list[Action] = [ModifyRejected(key, reason(outcome), now.wall_ns)]
-            return refused + self._advance(order, now)
-        modify.sending = Sending.RECEIVED if isinstance(outcome, Received) else Sending.UNKNOWN
-        if modify.sending is Sending.UNKNOWN:
-            self.counters.inc("orders.modify_unknown")
-        return self._advance(order, now)
+        why = reason(outcome) if isinstance(outcome, RefusedOutcome) else ""
+        return self._modify_heard(order, modify, said_by_reply(outcome), why, now)
 
     def apply_cancel(self, key: str, outcome: Outcome, now: Moment) -> list[Action]:
         """What the reply to a cancel says of this order."""
         order = self._orders.get(key)
         if order is None or order.cancel is None:
             return []
+        then = order.cancel.hear(said_by_reply(outcome))
         if isinstance(outcome, Accepted):
             self._bind(order, outcome.record.ids)
-            order.cancel.sending = Sending.RECEIVED
             return self._take(order, outcome.record, now)
-        if isinstance(outcome, RefusedOutcome) and not outcome.gone:
+        actions: list[Action] = []
+        if then is Then.REJECT and isinstance(outcome, RefusedOutcome):
             order.cancel = None
-            refused: list[Action] = [CancelRejected(key, reason(outcome), now.wall_ns)]
-            return refused + self._advance(order, now)
-        order.cancel.sending = Sending.RECEIVED if isinstance(outcome, Received) else Sending.UNKNOWN
-        if order.cancel.sending is Sending.UNKNOWN:
+            actions.append(CancelRejected(key, reason(outcome), now.wall_ns))
+        elif then is Then.DOUBT:
             # Gone is no proof of a refusal: the order may be filled, or not have arrived yet.
             self.counters.inc("orders.cancel_unknown")
-        return self._advance(order, now)
+        return actions + self._advance(order, now)
 
     def apply_submit_failed(self, key: str, evidence: Evidence, why: str, now: Moment) -> list[Action]:
         """No reply to the submit came; a refusal only when nothing can have left."""
         order = self._orders.get(key)
-        if order is None or order.ended:
+        if order is None:
             return []
-        if evidence is Evidence.NOT_SENT and not order.known_at_venue and not order.repeated:
-            return self._reject(order, why, now)
-        order.sending = Sending.UNKNOWN
-        self.counters.inc("orders.submit_unknown")
-        return self._advance(order, now)
+        return self._submit_follows(order, order.hear(said_by_failure(evidence)), why, now)
 
     def apply_modify_failed(
         self, key: str, number: int, evidence: Evidence, why: str, now: Moment
@@ -299,23 +286,18 @@ class OrderTracker:
         modify = modify_of(order, number) if order is not None else None
         if order is None or modify is None:
             return []
-        if evidence is Evidence.NOT_SENT:
-            order.modifies.remove(modify)
-            refused: list[Action] = [ModifyRejected(key, why, now.wall_ns)]
-            return refused + self._advance(order, now)
-        modify.sending = Sending.UNKNOWN
-        self.counters.inc("orders.modify_unknown")
-        return self._advance(order, now)
+        return self._modify_heard(order, modify, said_by_failure(evidence), why, now)
 
     def apply_cancel_failed(self, key: str, evidence: Evidence, now: Moment) -> list[Action]:
         """No reply to the cancel came; it is sent again once a look-up shows the order open."""
         order = self._orders.get(key)
         if order is None or order.cancel is None:
             return []
-        order.cancel.sending = Sending.UNKNOWN
-        if evidence is Evidence.NOT_SENT:
+        then = order.cancel.hear(said_by_failure(evidence))
+        if then is Then.RESEND:
             order.cancel.asked_mono_ns = now.mono_ns - self._agenda.settle_ns
-        self.counters.inc("orders.cancel_unknown")
+        if then is not Then.NOTHING:
+            self.counters.inc("orders.cancel_unknown")
         return self._advance(order, now)
 
     # --- evidence
@@ -359,6 +341,7 @@ class OrderTracker:
         if fill.trade_key in order.voided:
             self.fills.applied(fill.trade_key, fill.ts_event)
             return []
+        order.hear(Heard.SHOWN)
         known = order.waiting.get(fill.trade_key)
         if known is None or known.fee is None:
             order.waiting[fill.trade_key] = fill
@@ -403,6 +386,7 @@ class OrderTracker:
         order = self._orders.get(key)
         if order is None:
             return []
+        order.hear(Heard.SILENT)
         order.looking = False
         order.look_tries += 1
         self.counters.inc("lookups.failed")
@@ -458,6 +442,7 @@ class OrderTracker:
         self._bind(order, record.ids)
         order.hidden_until_ns = None
         take_facts(order, record)
+        order.hear(Heard.SHOWN if fills else said_by_record(order, record))
         order.version, order.ts_record = record.version, record.ts_event
         order.ts_accepted = order.ts_accepted or record.ts_event
         order.ts_last = max(order.ts_last, record.ts_event)
@@ -536,6 +521,8 @@ class OrderTracker:
             text = f"orders {order.key} and {stranger.key} are one at the venue and were told as two"
             self._notes.append(Alarm("order_told_twice", text))
             return
+        if stranger.fate is Fate.SEEN:
+            order.hear(Heard.SHOWN)
         order.waiting.update(stranger.waiting)
         order.claimed_raw = max(order.claimed_raw, stranger.claimed_raw)
         stranger.look_due_ns = stranger.fills_due_ns = None
@@ -565,6 +552,10 @@ class OrderTracker:
         if record.filled is not None:
             order.claimed_raw = max(order.claimed_raw, record.filled.raw)
         actions: list[Action] = []
+        if order.hear(said_by_record(order, record)) is Then.ALARM and order.ended:
+            status = record.status.name if record.status is not None else "filled"
+            text = f"order {order.key} was told as rejected and the venue shows it {status}"
+            actions.append(Alarm("order_alive", text))
         if newer(order, record):
             self._absorb(order, record)
         else:
@@ -573,20 +564,9 @@ class OrderTracker:
                 order.working = order.working or record.status
             if order.ending is not None and record.status is order.ending.status:
                 order.ending.confirmed |= record.source is Source.LOOKUP
-            actions += self._alive_after_rejection(order, record)
         if order.modifies:
             actions += modify_result(order, record)
         return actions + self._advance(order, now)
-
-    def _alive_after_rejection(self, order: Tracked, record: OrderRecord) -> list[Action]:
-        """A rejected order that the venue shows open later than its refusal: somebody must act."""
-        late = order.ending is None or record.ts_event > order.ending.ts_event
-        if order.told is not OrderStatus.REJECTED or record.status not in WORKING or not late:
-            return []
-        if "alive" in order.alarmed:
-            return []
-        order.alarmed.add("alive")
-        return [Alarm("order_alive", f"order {order.key} was told as rejected and the venue has it open")]
 
     def _absorb(self, order: Tracked, record: OrderRecord) -> None:
         leg = record.ids.venue_order_id
@@ -606,8 +586,6 @@ class OrderTracker:
             order.working, order.ending = status, None
         elif status in WORKING:
             self.counters.inc("orders.open_after_end")
-        elif status is OrderStatus.SUBMITTED and order.sending is not Sending.LOCAL:
-            order.sending = Sending.RECEIVED
         if order.ts_accepted == 0 and status in WORKING:
             order.ts_accepted = record.ts_event
 
@@ -636,26 +614,38 @@ class OrderTracker:
             reveal(order)
         if order.reportable and order.retry_ns is None and order.hidden_until_ns is None:
             actions += tell(order, self.fills, now, self._agenda.tick, self.semantics.modify_replaces_id)
-        cancel = order.cancel
-        if cancel is not None and cancel.held and order.ids.venue_order_id is not None and not order.ended:
-            cancel.held = False
-            actions.append(SendCancel(order.key))
         if order.ended:
             order.cancel = None
             self._retire(order)
+        cancel = order.cancel if order.ids.venue_order_id is not None else None
+        if cancel is not None and cancel.hear(Heard.NAMED) is Then.SEND:
+            actions.append(SendCancel(order.key))
         self._agenda.plan(order, now)
         return actions
 
-    def _refused_submit(self, order: Tracked, outcome: RefusedOutcome, now: Moment) -> list[Action]:
-        if order.told in UNTOLD and not order.known_at_venue and not order.repeated:
-            return self._reject(order, reason(outcome), now, outcome.post_only)
-        # A refusal against evidence, or of a repetition: the first one may well have arrived.
-        self.counters.inc("orders.refused_against_evidence")
-        order.sending = Sending.UNKNOWN
-        return self._advance(order, now)
+    def _submit_follows(
+        self, order: Tracked, then: Then, why: str, now: Moment, post_only: bool = False
+    ) -> list[Action]:
+        """What the table says that follows for the submit."""
+        actions: list[Action] = []
+        if then is Then.REJECT:
+            actions += [*close_modifies(order, now), reject(order, why, now.wall_ns, post_only)]
+        elif then is Then.DOUBT:
+            self.counters.inc("orders.submit_unknown")
+        elif then is Then.DISBELIEVE:
+            self.counters.inc("orders.refused_against_evidence")
+        return actions + self._advance(order, now)
 
-    def _reject(self, order: Tracked, why: str, now: Moment, post_only: bool = False) -> list[Action]:
-        actions = [*close_modifies(order, now), reject(order, why, now.wall_ns, post_only)]
+    def _modify_heard(
+        self, order: Tracked, modify: PendingModify, heard: Heard, why: str, now: Moment
+    ) -> list[Action]:
+        actions: list[Action] = []
+        then = modify.hear(heard)
+        if then is Then.REJECT:
+            order.modifies.remove(modify)
+            actions.append(ModifyRejected(order.key, why, now.wall_ns))
+        elif then is Then.DOUBT:
+            self.counters.inc("orders.modify_unknown")
         return actions + self._advance(order, now)
 
     def _not_found(self, order: Tracked, answer: NotFound, asked: Moment, now: Moment) -> list[Action]:
@@ -665,8 +655,11 @@ class OrderTracker:
             # A name without facts, and the venue does not know it: there is nothing to follow.
             order.told = OrderStatus.DENIED
             self._forget(order)
-        elif not give_own_words(order, self.counters) and answer.conclusive and not over(order):
-            actions += denied_existence(order, asked, now, self._agenda, self.counters)
+        elif not give_own_words(order, self.counters) and not over(order):
+            if answer.conclusive:
+                actions += denied_existence(order, asked, now, self._agenda, self.counters)
+            else:
+                order.hear(Heard.SILENT)
         actions += self._advance(order, now)
         if order.look_due_ns is not None and isinstance(answer.ask_again, AtWall):
             order.look_due_ns = now.mono_ns + max(SOON_NS, answer.ask_again.ns - now.wall_ns)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 from nautilus_trader.model import OrderStatus
 
+from venuekit.core.fate import Fate
 from venuekit.core.order_state import (
     WORKING,
     Action,
@@ -21,7 +22,6 @@ from venuekit.core.order_state import (
     PendingModify,
     Rejected,
     Report,
-    Sending,
     Tracked,
     Updated,
 )
@@ -60,7 +60,7 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
             return []
     if order.ended:
         return actions + _late(order, book, ready)
-    if ending is not None and is_refusal(order, ending):
+    if ending is not None and order.fate is Fate.REFUSED:
         return [*actions, reject(order, ending.reason, ending.ts_event, ending.post_only_refusal)]
     if order.told in UNTOLD and (order.working is not None or order.waiting or ending is not None):
         actions.append(_accept(order, ending))
@@ -93,12 +93,6 @@ def final_ending(order: Tracked, now: Moment, tick: Tick | None, replaces_id: bo
         return None
     half = replaces_id and order.modifies and ending.status is OrderStatus.CANCELED and not ending.confirmed
     return None if half else ending
-
-
-def is_refusal(order: Tracked, ending: Ending) -> bool:
-    """True when the ending says that the order never came to rest and nothing was executed."""
-    untouched = order.told in UNTOLD and order.working is None
-    return ending.refusal and untouched and not (order.filled_raw or order.claimed_raw or order.waiting)
 
 
 def reject(order: Tracked, reason: str, ts_event: int, post_only: bool = False) -> Rejected:
@@ -215,7 +209,7 @@ def modify_result(order: Tracked, record: OrderRecord) -> list[Action]:
         order.modifies.remove(oldest)
         return [ModifyRejected(order.key, record.reason or "MODIFY_REJECTED", record.ts_event)]
     moved = len(order.legs) > 1 and order.told_venue_id in order.legs[:-1]
-    same = record.status in WORKING and oldest.sending is not Sending.LOCAL and matches(order, oldest)
+    same = record.status in WORKING and oldest.fate is not Fate.LOCAL and matches(order, oldest)
     if record.modify is ModifyResult.APPLIED or moved or (same and order.values != order.told_values):
         order.modifies.remove(oldest)
         if order.quantity is not None and not order.ended:

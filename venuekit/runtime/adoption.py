@@ -14,7 +14,8 @@ from nautilus_trader.model import (
     TimeInForce,
 )
 
-from venuekit.core.order_state import ENDED, Sending, Tracked, merged_ids, tracked_from
+from venuekit.core.fate import Fate
+from venuekit.core.order_state import ENDED, Tracked, merged_ids, tracked_from
 from venuekit.interfaces.records import WireIds
 from venuekit.runtime.journal import OpenIntent, OrderFacts, ids_of
 
@@ -63,7 +64,7 @@ def tracked_of_intent(entry: OpenIntent) -> Tracked:
         reduce_only=facts.reduce_only,
         told_values=(quantity, price, trigger),
         working=OrderStatus.ACCEPTED if entry.accepted else None,
-        sending=Sending.UNKNOWN,
+        fate=Fate.SEEN if entry.accepted else Fate.UNKNOWN,
         sent_wall_ns=entry.intent.ts_ns,
     )
 
@@ -76,13 +77,14 @@ def tracked_of_engine(order: Order, raw_venue_order_id: str | None) -> Tracked:
     tracked = tracked_from(order, status)
     tracked.ids = merged_ids(tracked.ids, WireIds(venue_order_id=raw_venue_order_id))
     tracked.told_venue_id = raw_venue_order_id
-    tracked.sending = Sending.UNKNOWN
+    unseen = status in (OrderStatus.SUBMITTED, OrderStatus.INITIALIZED) and not order.filled_qty.raw
+    tracked.fate = Fate.UNKNOWN if unseen else Fate.SEEN
     tracked.sent_wall_ns = order.ts_init
     tracked.ts_accepted = order.ts_accepted or 0
     tracked.ts_last = order.ts_last
     tracked.claimed_raw = tracked.filled_raw = order.filled_qty.raw
     if tracked.filled_raw and (average := order.avg_px) is not None:
         tracked.notional_raw = int(average * tracked.filled_raw * 10**16)
-    if status not in (OrderStatus.SUBMITTED, OrderStatus.INITIALIZED) and status not in ENDED:
+    if not unseen and status not in ENDED:
         tracked.working = status
     return tracked
