@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import msgspec
 
 from venuekit.sim.errors import BadFaultPlan
 from venuekit.sim.faults import (
+    PRODUCED,
     AtCut,
     AtTime,
     Chance,
@@ -17,6 +20,9 @@ from venuekit.sim.faults import (
     Trigger,
     check_fault,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class _TriggerText(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,9 +55,10 @@ class _FaultText(msgspec.Struct, forbid_unknown_fields=True):
     delay_ms: int = 0
     jitter_ms: int = 0
     keep_bytes: int = 1
+    bytes_per_sec: Annotated[int, msgspec.Meta(ge=1)] = 1_000
 
 
-def parse_fault(data: object) -> Fault:
+def parse_fault(data: object, produced: Mapping[FaultKind, tuple[Point, ...]] = PRODUCED) -> Fault:
     """A fault from JSON data, e.g. {"kind": "F06", "trigger": {"nth": 3}, "code": 1012}.
 
     `kind` is the number or the name; triggers are {"after_ms": n}, {"nth": n}, {"cut": "C3", "n": 1} and
@@ -79,8 +86,9 @@ def parse_fault(data: object) -> Fault:
         delay_ms=text.delay_ms,
         jitter_ms=text.jitter_ms,
         keep_bytes=text.keep_bytes,
+        bytes_per_sec=text.bytes_per_sec,
     )
-    check_fault(fault)
+    check_fault(fault, produced)
     return fault
 
 

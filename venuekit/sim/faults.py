@@ -17,7 +17,7 @@ from venuekit.sim.door import Response
 from venuekit.sim.errors import UnsupportedFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from venuekit.interfaces.time import Cancel, Clock
 
@@ -63,6 +63,7 @@ class Point(Enum):
     OUT = "out"
 
 
+BLACK_HOLE = "black hole"
 _ALL = tuple(Point)
 _FRAMES = (Point.IN, Point.OUT)
 _HTTP = (Point.REQUEST, Point.CONNECT)
@@ -81,8 +82,28 @@ PRODUCED: Mapping[FaultKind, tuple[Point, ...]] = {
     FaultKind.SERVER_ERROR: _HTTP,
     FaultKind.LATE_REPLY: (Point.REQUEST, Point.OUT),
     FaultKind.EXPIRE_TOKENS: (Point.REQUEST, Point.IN),
+    FaultKind.BANDWIDTH: (Point.OUT, Point.REQUEST),
+    FaultKind.CORRUPT: (Point.OUT, Point.REQUEST),
+    FaultKind.REORDER: (Point.OUT,),
 }
-"""Kinds the simulator carries out, and where. A scope without points means all of these."""
+"""Kinds every door carries out, and where. A scope without points means all of these."""
+
+IN_PIPES: Mapping[FaultKind, tuple[Point, ...]] = {
+    **PRODUCED,
+    FaultKind.REFUSE_CONNECT: (Point.CONNECT, Point.REQUEST),
+    FaultKind.BLACK_HOLE_CONNECT: (Point.CONNECT, Point.REQUEST),
+    FaultKind.NAME_RESOLUTION: (Point.CONNECT, Point.REQUEST),
+    FaultKind.TLS: (Point.CONNECT, Point.REQUEST),
+    FaultKind.SPLIT: (Point.OUT, Point.REQUEST),
+    FaultKind.LATE_FRAME: (Point.OUT,),
+}
+"""What the door in memory carries out: there is a network between it and the client that it can fake."""
+
+_UNREACHABLE = {
+    FaultKind.BLACK_HOLE_CONNECT: BLACK_HOLE,
+    FaultKind.NAME_RESOLUTION: "the name cannot be resolved",
+    FaultKind.TLS: "the TLS handshake failed",
+}
 
 _LASTING = (FaultKind.MUTE, FaultKind.HALF_OPEN)
 
@@ -141,7 +162,7 @@ class Fault:
     `times` bounds how often it acts (None: once without `lasts_ms` and for a chance no bound), `lasts_ms` how
     long after its trigger (0: no bound). What a kind does not use is ignored: `status`, `retry_after`,
     `headers`, `body`, `content_type` (F18, F19), `code` and `reason` (F06), `delay_ms` and `jitter_ms` (F09,
-    F20), `keep_bytes` (F12).
+    F11, F15, F17, F20), `keep_bytes` (F12), `bytes_per_sec` (F10).
     """
 
     kind: FaultKind
@@ -159,6 +180,7 @@ class Fault:
     delay_ms: int = 0
     jitter_ms: int = 0
     keep_bytes: int = 1
+    bytes_per_sec: int = 1_000
 
     @property
     def bound(self) -> int | None:
@@ -189,6 +211,16 @@ class Decision:
     answer: Response | None = None
     reply_delay_ns: int = 0
     expire_tokens: bool = False
+    bytes_per_sec: int = 0
+    corrupt: bool = False
+    haunts: bool = False
+    """The frame comes after the end of its stream, `reply_delay_ns` after the next one opened."""
+    unreachable: str = ""
+    """Why nothing of a connect or request arrives; "black hole": nobody says so either."""
+
+    def bytes_ns(self, size: int) -> int:
+        """How long `size` bytes take on a line that was made narrow."""
+        return size * 1_000_000_000 // self.bytes_per_sec if self.bytes_per_sec else 0
 
     @property
     def clean(self) -> bool:
@@ -205,10 +237,10 @@ class _Armed:
     live_at_ns: int | None = None
     timer: Cancel | None = None
 
+    points: Collection[Point] = ()
+
     def wants(self, point: Point, label: str, connection: int | None) -> bool:
-        scope = self.fault.scope
-        points = scope.points or PRODUCED[self.fault.kind]
-        return point in points and self.fits(label, connection)
+        return point in self.points and self.fits(label, connection)
 
     def fits(self, label: str, connection: int | None) -> bool:
         scope = self.fault.scope
@@ -242,7 +274,14 @@ class _Suspension:
 class FaultPlan:
     """The faults in force, asked by the doors."""
 
-    def __init__(self, clock: Clock, seed: int = 0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        seed: int = 0,
+        produced: Mapping[FaultKind, tuple[Point, ...]] = PRODUCED,
+    ) -> None:
+        """`produced`: what the door that asks can carry out."""
+        self.produced = produced
         self._clock = clock
         self._random = Random(f"{seed}:faults")
         self._armed: dict[int, _Armed] = {}
@@ -254,9 +293,10 @@ class FaultPlan:
 
     def add(self, fault: Fault) -> int:
         """The fault is armed; its number serves `lift`. Raises UnsupportedFault."""
-        check_fault(fault)
+        check_fault(fault, self.produced)
         self._number += 1
-        armed = _Armed(self._number, fault)
+        points = fault.scope.points or self.produced[fault.kind]
+        armed = _Armed(self._number, fault, points=points)
         self._armed[armed.number] = armed
         now_ns = self._clock.mono_ns()
         if isinstance(fault.trigger, AtTime):
@@ -337,6 +377,21 @@ class FaultPlan:
         """(wall ns, fault number, where) of every time a fault acted."""
         return tuple(self._history)
 
+    def corrupted_text(self, frame: str) -> str:
+        """The text with one character overwritten by a NUL, which JSON allows nowhere."""
+        at = self._random.randrange(max(1, len(frame)))
+        return frame[:at] + "\0" + frame[at + 1 :]
+
+    def corrupted(self, frame: bytes) -> bytes:
+        """The same for JSON in bytes; of any other frame one of the first eight bytes is inverted, which hold
+        its type and layout. No decoder can take either for another message.
+        """
+        at = self._random.randrange(max(1, len(frame)))
+        if frame[:1] in (b"{", b"["):
+            return frame[:at] + b"\0" + frame[at + 1 :]
+        at %= 8
+        return frame[:at] + bytes(~byte & 255 for byte in frame[at : at + 1]) + frame[at + 1 :]
+
     def _due(self, armed: _Armed, now_ns: int) -> bool:
         trigger = armed.fault.trigger
         if isinstance(trigger, Nth):
@@ -385,9 +440,9 @@ class FaultPlan:
                 decision.half_open |= one.kind is FaultKind.HALF_OPEN
 
 
-def check_fault(fault: Fault) -> None:
+def check_fault(fault: Fault, produced: Mapping[FaultKind, tuple[Point, ...]] = PRODUCED) -> None:
     """Raises UnsupportedFault when the simulator cannot carry this fault out at these points."""
-    points = PRODUCED.get(fault.kind)
+    points = produced.get(fault.kind)
     if points is None:
         raise UnsupportedFault(f"the simulator does not produce {fault.kind.value} ({fault.kind.name})")
     strange = [one.value for one in fault.scope.points if one not in points]
@@ -398,10 +453,19 @@ def check_fault(fault: Fault) -> None:
 def _put(fault: Fault, decision: Decision, delay_ns: int, until_ns: int | None) -> None:
     """What the kind adds to a decision."""
     match fault.kind:
-        case FaultKind.LATENCY:
+        case FaultKind.LATENCY | FaultKind.SPLIT:
             decision.delay_ns += delay_ns
-        case FaultKind.LATE_REPLY:
+        case FaultKind.LATE_REPLY | FaultKind.REORDER:
             decision.reply_delay_ns += delay_ns
+        case FaultKind.LATE_FRAME:
+            decision.haunts = True
+            decision.reply_delay_ns += delay_ns
+        case FaultKind.BANDWIDTH:
+            decision.bytes_per_sec = fault.bytes_per_sec
+        case FaultKind.CORRUPT:
+            decision.corrupt = True
+        case FaultKind.BLACK_HOLE_CONNECT | FaultKind.NAME_RESOLUTION | FaultKind.TLS:
+            decision.unreachable = _UNREACHABLE[fault.kind]
         case FaultKind.TRUNCATE:
             decision.keep_bytes = fault.keep_bytes
         case FaultKind.DUPLICATE:

@@ -457,7 +457,7 @@ def test_control_door_verbs_ledger_and_errors():
         assert (await rig.control("set_mode", mode="sideways"))[0] == 400
         assert (await rig.control("no_such_verb"))[0] == 404
         assert await rig.control("expire_tokens") == (200, {"expired": 1})
-        assert (await rig.control("fault", kind="F13"))[0] == 400
+        assert (await rig.control("fault", kind="F17"))[0] == 400
         status, added = await rig.control("fault", plan=[{"kind": "F05"}, {"kind": "F16"}])
         assert (status, added) == (200, {"numbers": [1, 2]})
         assert (await rig.control("clear_faults"))[0] == 200

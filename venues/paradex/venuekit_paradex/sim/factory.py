@@ -8,8 +8,9 @@ from venuekit.errors import VenuekitError
 from venuekit.interfaces.simulator import SimulatorInfo
 from venuekit.sim.crowd import Crowd
 from venuekit.sim.exchange import Exchange, Rules
-from venuekit.sim.faults import FaultPlan
+from venuekit.sim.faults import IN_PIPES, PRODUCED, FaultPlan
 from venuekit.sim.ledger import Ledger
+from venuekit.sim.pipes import PipeDoor, PipeOptions
 from venuekit.sim.server import Server, ServerOptions
 from venuekit_paradex.sim.desk import Caller, order_id
 from venuekit_paradex.sim.markets import plan
@@ -25,43 +26,68 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from venuekit.interfaces.time import Clock
+    from venuekit.sim.front import Front
 
 
 class ParadexSimulator:
-    """A Paradex that lives on loopback: one port for REST, streams and the control door."""
+    """A Paradex that lives on loopback: one port for REST, streams and the control door.
 
-    def __init__(self, *, clock: Clock, seed: int, port: int, options: Mapping[str, str]) -> None:
+    With `pipes` it opens no port: clients of the same process reach it through `server`, a door in memory.
+    """
+
+    def __init__(
+        self, *, clock: Clock, seed: int, port: int, options: Mapping[str, str], pipes: bool = False
+    ) -> None:
         self.settings = parse_settings(options)
         self._clock = clock
         self._fixtures = starting_point(self.settings)
         markets = self._fixtures.markets
         self.exchange = Exchange(clock, markets, rules=Rules(client_ids="open"), ids=order_id)
         self.ledger = Ledger(self.exchange, clock, frames=self.settings.frames)
-        self.faults = FaultPlan(clock, seed)
+        self.faults = FaultPlan(clock, seed, IN_PIPES if pipes else PRODUCED)
         self.service = ParadexService(self.exchange, clock, self.settings, seed)
         self._crowds = [
             Crowd(self.exchange, clock, one.symbol, plan(one, self.settings), seed + number)
             for number, one in enumerate(markets)
         ]
-        self.server = Server(
+        self.server = self._pipes() if pipes else self._loopback(port)
+        self.service.cut = self.server.cut
+        demo = self.service.register.demo(clock.wall_ns())
+        self._demo = Caller(demo, demo.public_key)
+        self.simple = self._simple_door() if self.settings.simple else None
+
+    def _loopback(self, port: int) -> Front:
+        settings = self.settings
+        return Server(
             self.service,
-            clock=clock,
+            clock=self._clock,
             exchange=self.exchange,
             ledger=self.ledger,
             faults=self.faults,
             options=ServerOptions(
                 port=port,
                 stream_path="/v1",
-                ping_ms=self.settings.ping_ms,
-                pong_ms=self.settings.pong_ms,
-                backlog=self.settings.backlog,
+                ping_ms=settings.ping_ms,
+                pong_ms=settings.pong_ms,
+                backlog=settings.backlog,
             ),
         )
 
-        self.service.cut = self.server.cut
-        demo = self.service.register.demo(clock.wall_ns())
-        self._demo = Caller(demo, demo.public_key)
-        self.simple = self._simple_door() if self.settings.simple else None
+    def _pipes(self) -> Front:
+        settings = self.settings
+        return PipeDoor(
+            self.service,
+            clock=self._clock,
+            exchange=self.exchange,
+            ledger=self.ledger,
+            faults=self.faults,
+            options=PipeOptions(
+                stream_path="/v1",
+                ping_ms=settings.ping_ms,
+                pong_ms=settings.pong_ms,
+                backlog=settings.backlog,
+            ),
+        )
 
     def _simple_door(self) -> SimpleDoor:
         service = self.service
