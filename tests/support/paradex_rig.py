@@ -32,7 +32,7 @@ from relay import StreamRelay, stream_relay
 from venuekit_paradex.sim import SIMULATOR
 
 from venuekit.cli.audit import OPEN, Account, Execution, OrderView, compare, read_ledger
-from venuekit.host.config import parse_config
+from venuekit.host.config import VenueConfig, parse_config
 from venuekit.host.open import OpenedVenue
 from venuekit.interfaces.stream import DataKind, Want
 from venuekit.runtime.clock import RealClock
@@ -47,13 +47,13 @@ QUICK = {"retry.base_ns": "20000000", "retry.cap_ns": "200000000"}
 """Reconnects and repeated reads come within a fifth of a second."""
 
 
-async def until(true: Callable[[], object], what: str, secs: float = 10.0) -> None:
+async def until(true: Callable[[], object], what: str, secs: float = 10.0, every_secs: float = 0.002) -> None:
     """Return once `true()` holds; fail with `what` when it does not in time."""
     loop = asyncio.get_running_loop()
     end = loop.time() + secs
     while not true():
         assert loop.time() < end, f"not within {secs} s: {what}"
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(every_secs)
 
 
 type Levels = tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]
@@ -193,7 +193,10 @@ class Exchange:
         label = facts.pop("label", "*")
         points = facts.pop("points", [])
         return self.simulator.faults.add(
-            parse_fault({"kind": kind, "scope": {"label": label, "points": points}, **facts})
+            parse_fault(
+                {"kind": kind, "scope": {"label": label, "points": points}, **facts},
+                self.simulator.faults.produced,
+            )
         )
 
     def acted(self) -> int:
@@ -270,6 +273,9 @@ def _readable(text: str) -> str:
 
 class Rig:
     """One client of the exchange: `engine` and `market` are what it told."""
+
+    look_secs = 0.002
+    """How often ledger and engine are compared while they differ."""
 
     def __init__(self, x: Exchange, venue: OpenedVenue) -> None:
         self.x, self.venue = x, venue
@@ -389,7 +395,7 @@ class Rig:
     async def settle(self, secs: float = 10.0) -> None:
         """Ledger and engine agree on every fill, order, position and balance; at most one order an id."""
         try:
-            await until(lambda: self.differences().none, "agreement", secs)
+            await until(lambda: self.differences().none, "agreement", secs, self.look_secs)
         except AssertionError:
             log = "\n  ".join(self.engine.log)
             raise AssertionError(
@@ -411,6 +417,13 @@ async def exchange(seed: int = 7, port: int = 0, **options: str) -> AsyncIterato
         await simulator.stop()
 
 
+def demo_config(x: Exchange) -> VenueConfig:
+    """The config that the simulator gives, with its key from a variable."""
+    os.environ[KEY_VARIABLE] = SIMULATOR.demo_key()
+    text = x.info.config_toml.replace("cmd:venuekit sim paradex --demo-key", f"env:{KEY_VARIABLE}")
+    return evolve(parse_config(text).venues["paradex"], base=Path.cwd())
+
+
 async def opened(x: Exchange, **changes: object) -> Rig:
     """A client of this exchange, opened and not started. Times that would make tests slow are short.
 
@@ -419,16 +432,13 @@ async def opened(x: Exchange, **changes: object) -> Rig:
     often the account is compared, `journal` is kept, `layers` stand around the transports.
     Orders lapse 0.4 s after their signature: that is how long a lost one keeps a test waiting.
     """
-    os.environ[KEY_VARIABLE] = SIMULATOR.demo_key()
-    text = x.info.config_toml.replace("cmd:venuekit sim paradex --demo-key", f"env:{KEY_VARIABLE}")
-    config = parse_config(text).venues["paradex"]
+    config = demo_config(x)
     transport = evolve(config.transport, options={**QUICK, **changes.get("options", {})})
     config = evolve(
         config,
         transport=transport,
         own=evolve(config.own, **{"recv_window_ms": 400, **changes.get("own", {})}),
         addresses={**config.addresses, **changes.get("addresses", {})},
-        base=Path.cwd(),
     )
     venue = OpenedVenue(
         config, clock=RealClock(), journal=changes.get("journal"), layers=changes.get("layers")

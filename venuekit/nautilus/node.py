@@ -132,9 +132,7 @@ def client_sections(config: NodeConfig, failures: Failures | None = None) -> Cli
     if traced:
         need_extra("opentelemetry.trace", "tracing", "tracing.commands")
     for key, venue in config.venues.items():
-        subject = make_subject(
-            venue, failures.add if failures is not None else None, trace_commands=traced
-        )
+        subject = make_subject(venue, failures.add if failures is not None else None, trace_commands=traced)
         name = subject.manifest.venue
         counters[key] = subject.shared.counters
         health[key] = _health_of(subject, venue)

@@ -156,6 +156,7 @@ class LoopClock:
         self._random = random.Random(f"{seed}:clock")
         self._set_at_ns = loop.now_ns
         self._rate = _MILLION
+        self._stopped = False
         self._wall_ns = wall_start_ns
 
     def wall_ns(self) -> int:
@@ -168,7 +169,7 @@ class LoopClock:
 
     def call_at(self, mono_ns: int, fn: Callable[[], None]) -> Cancel:
         """Run `fn` at `mono_ns`, after what was set earlier for that moment; the past means: soon."""
-        return self._loop.call_at_ns(max(mono_ns, self._loop.now_ns), fn)
+        return self._loop.call_at_ns(max(mono_ns, self._loop.now_ns), self._fire, fn)
 
     async def sleep_until(self, mono_ns: int) -> None:
         """Return once `mono_ns` has come; a moment in the past lets the loop go on once."""
@@ -176,7 +177,7 @@ class LoopClock:
             await asyncio.sleep(0)
             return
         done = self._loop.create_future()
-        timer = self._loop.call_at_ns(mono_ns, lambda: None if done.done() else done.set_result(None))
+        timer = self.call_at(mono_ns, lambda: None if done.done() else done.set_result(None))
         try:
             await done
         finally:
@@ -185,6 +186,14 @@ class LoopClock:
     def draw(self) -> float:
         """Seeded, uniform in [0, 1)."""
         return self._random.random()
+
+    def stop(self) -> None:
+        """No timer of this clock fires any more: whoever set them is dead."""
+        self._stopped = True
+
+    def _fire(self, fn: Callable[[], None]) -> None:
+        if not self._stopped:
+            fn()
 
     def jump(self, ns: int) -> None:
         """The wall is `ns` later than before, or earlier; monotonic time and timers know nothing of it."""

@@ -190,5 +190,3 @@ def with_intent(intents: Sequence[Intent], seq: int) -> list[Entry]:
         Entry(seq + index, one.ts_ns, Kind.INTENT, one.facts.client_order_id, encode_intent(one))
         for index, one in enumerate(intents)
     ]
-
-

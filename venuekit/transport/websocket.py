@@ -36,9 +36,7 @@ from venuekit.transport.rules import (
 
 def websockets_transport(*, clock: Clock, options: Mapping[str, str]) -> WebSocketTransport:
     """The transport behind `stream/websockets`; options: `ping_ms`, `proxy`."""
-    return WebSocketTransport(
-        clock, ping_ns=ping_interval_ns(options), proxy=stream_proxy_address(options)
-    )
+    return WebSocketTransport(clock, ping_ns=ping_interval_ns(options), proxy=stream_proxy_address(options))
 
 
 class WebSocketTransport:

@@ -1,0 +1,265 @@
+"""A whole world in one process and no time: the Paradex simulator on pipes, a client, a clock, one seed.
+
+Everything that happens follows from the seed and from what the body does; `World.digests` says whether two
+runs were the same. A client can be killed in the middle of anything and another opened on the same journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from hashlib import sha256
+from itertools import count
+
+from attrs import define, evolve, field
+from paradex_rig import Exchange, Rig, demo_config
+from pipe_client import NETWORKS, Network, Wire, registry_with_pipes
+from venuekit_paradex.sim.factory import ParadexSimulator
+
+from venuekit.host.open import OpenedVenue
+from venuekit.runtime.clock import LoopClock
+from venuekit.runtime.journal import Journal, MemoryJournal
+from venuekit.runtime.virtual_loop import VirtualLoop, run
+
+EPOCH_NS = 1_790_000_000_000_000_000
+SECOND = 1_000_000_000
+_NAMES = count(1)
+_REGISTRY = []
+
+
+class Killed(Exception):
+    """The client died while the body waited for it."""
+
+
+class VirtualRig(Rig):
+    """One client process of a world."""
+
+    look_secs = 0.1
+
+    def __init__(self, x: Exchange, venue: OpenedVenue, clock: LoopClock, network: Network) -> None:
+        super().__init__(x, venue)
+        self.clock, self.network = clock, network
+
+
+class _Memory:
+    """A journal as a process sees it: after its death it writes no more."""
+
+    def __init__(self, journal: Journal, network: Network) -> None:
+        self._journal, self._network = journal, network
+
+    def __getattr__(self, name: str) -> object:
+        if self._network.alive:
+            return getattr(self._journal, name)
+        return lambda *_: ()
+
+
+@define
+class World:
+    """The venue `x`, the client `rig` (the newest one), the time."""
+
+    seed: int
+    loop: VirtualLoop
+    clock: LoopClock
+    """The venue's."""
+    x: Exchange
+    journal: Journal
+    wire: Wire
+    changes: Mapping[str, object]
+    rig: VirtualRig = field(init=False)
+    rigs: list[VirtualRig] = field(factory=list)
+    """Every client that there was."""
+    problems: list[str] = field(factory=list)
+    """What the loop was told of: exceptions that nobody retrieved, tasks that were destroyed."""
+    _waiting: list[asyncio.Task[object]] = field(factory=list)
+
+    # --- time
+
+    async def wait(self, secs: float) -> None:
+        """So much later."""
+        await asyncio.sleep(secs)
+
+    def block(self, secs: float) -> None:
+        """F23: nothing runs for so long, neither here nor at the venue; then everything late, in order."""
+        self.loop.block(round(secs * SECOND))
+
+    def at(self, secs: float, act: Callable[[], object]) -> None:
+        """`act` runs `secs` after the world began."""
+        self.loop.call_at(secs, act)
+
+    # --- the client
+
+    async def open(self, **changes: object) -> VirtualRig:
+        """A client that is opened and not started; it becomes `rig`."""
+        return await self._as_client(self._open({**self.changes, **changes}))
+
+    async def start(self, *, data: bool = True, mass: bool = True, **changes: object) -> VirtualRig:
+        """A client that trades; it becomes `rig`. Raises `Killed`."""
+        rig = await self.open(**changes)
+        await self._as_client(rig.start(data=data, mass=mass))
+        return rig
+
+    async def stop(self) -> None:
+        """The client ended in good order."""
+        await self.rig.stop()
+
+    async def kill(self) -> None:
+        """F24: the client process is gone, without a goodbye; what it had handed over still arrives."""
+        rig = self.rig
+        rig.network.die()
+        rig.clock.stop()
+        # Cancelled, a task can still clean up; it reaches nobody: pipes, journal and timers are dead.
+        doomed = {task for task in asyncio.all_tasks() if _of_client(task)} | {*self._waiting}
+        for task in doomed:
+            task.cancel()
+        await asyncio.gather(*doomed, return_exceptions=True)
+
+    async def _open(self, changes: Mapping[str, object]) -> VirtualRig:
+        number = len(self.rigs)
+        clock = LoopClock(self.loop, seed=f"{self.seed}/{number}", wall_start_ns=self.clock.wall_ns())
+        network, name = Network(self.x.simulator.server, self.wire), f"world-{next(_NAMES)}"
+        NETWORKS[name] = network
+        try:
+            venue = OpenedVenue(
+                _config(self.x, name, changes),
+                clock=clock,
+                registry=_registry(),
+                journal=_Memory(self.journal, network),
+            )
+            venue.manifest = _manifest(venue.manifest, changes)
+            await venue.open()
+            self.rig = VirtualRig(self.x, venue, clock, network)
+        finally:
+            del NETWORKS[name]
+        self.rigs.append(self.rig)
+        return self.rig
+
+    async def _as_client[T](self, work: Coroutine[object, None, T]) -> T:
+        task = asyncio.ensure_future(work)
+        self._waiting.append(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise Killed from None
+            task.cancel()
+            raise
+        finally:
+            self._waiting.remove(task)
+
+    # --- what happened
+
+    def digests(self) -> dict[str, str]:
+        """One of every byte, one of every word to the engine and the data sink, one of the venue's truth."""
+        return {
+            "wire": self.wire.digest(),
+            "engine": _digest(line for rig in self.rigs for line in rig.engine.log),
+            "market": _digest(str(item) for rig in self.rigs for item in rig.market.items),
+            "ledger": self.x.ledger.digest(times=True),
+            "time": str(self.loop.now_ns),
+        }
+
+
+def _digest(lines: object) -> str:
+    total = sha256()
+    for line in lines:
+        total.update(line.encode() + b"\n")
+    return total.hexdigest()
+
+
+def _of_client(task: asyncio.Task[object]) -> bool:
+    """True for a task that the product itself started."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    path = "" if code is None else code.co_filename.replace("\\", "/")
+    return any(f"/venuekit/{room}/" in path for room in ("runtime", "host", "transport", "core"))
+
+
+def _registry() -> object:
+    if not _REGISTRY:
+        _REGISTRY.append(registry_with_pipes())
+    return _REGISTRY[0]
+
+
+def _config(x: Exchange, name: str, changes: Mapping[str, object]) -> object:
+    config = demo_config(x)
+    transport = evolve(
+        config.transport,
+        http="http/pipes",
+        stream="stream/pipes",
+        signer=changes.get("signer", "stark/native"),
+        options={"http.world": name, "stream.world": name, **changes.get("options", {})},
+    )
+    return evolve(config, transport=transport, own=evolve(config.own, **changes.get("own", {})))
+
+
+def _manifest(manifest: object, changes: Mapping[str, object]) -> object:
+    timeouts = changes.get("timeouts_ms", {})
+    operations = {
+        op: evolve(one, timeout_ms=timeouts.get(op, one.timeout_ms))
+        for op, one in manifest.operations.items()
+    }
+    semantics = evolve(manifest.semantics, **changes.get("semantics", {}))
+    return evolve(manifest, operations=operations, semantics=semantics)
+
+
+def run_virtual(
+    seed: int,
+    body: Callable[[World], Awaitable[object]],
+    *,
+    journal: Journal | None = None,
+    sim: Mapping[str, str] | None = None,
+    data: bool = True,
+    start: bool = True,
+    settle: bool = True,
+    secs: float = 3_600.0,
+    **changes: object,
+) -> World:
+    """The world after `body(world)` ended, the faults were lifted, ledger and engine agreed, and all stopped.
+
+    `sim` are options of the simulator (no crowd by default). Of the client, `own` changes the venue's own
+    config, `options` the transports', `timeouts_ms` the time of single operations, `semantics` those of the
+    manifest. Nothing lasts longer than `secs` of virtual time.
+    """
+
+    async def main(loop: VirtualLoop) -> World:
+        clock = LoopClock(loop, seed=f"{seed}/venue", wall_start_ns=EPOCH_NS)
+        simulator = ParadexSimulator(
+            clock=clock, seed=seed, port=0, options={"liquidity": "false", **(sim or {})}, pipes=True
+        )
+        x = Exchange(simulator, await simulator.start())
+        world = World(seed, loop, clock, x, journal or MemoryJournal(), Wire(), changes)
+        loop.set_exception_handler(lambda _, context: world.problems.append(_problem(context)))
+        try:
+            async with asyncio.timeout(secs):
+                if start:
+                    await world.start(data=data)
+                await body(world)
+                if settle:
+                    x.lift()
+                    await world.rig.settle(60)
+        finally:
+            if world.rigs and world.rig.network.alive:
+                await world.rig.stop()
+            await simulator.stop()
+        check_clean(world)
+        return world
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+        warnings.simplefilter("error")
+        return run(main)
+
+
+def check_clean(world: World) -> None:
+    """No client broke a promise to its engine, showed a wrong book, or crashed a task."""
+    assert not world.problems, world.problems
+    for rig in world.rigs:
+        assert not rig.engine.violations, rig.engine.violations
+        assert not rig.market.wrong, rig.market.wrong[:3]
+        assert rig.count("tasks.crashed") == 0
+
+
+def _problem(context: Mapping[str, object]) -> str:
+    return f"{context.get('message')}: {context.get('exception')!r}"
