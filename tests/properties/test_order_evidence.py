@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nautilus_trader.model import OrderStatus, Price, Quantity
 from tracker_bench import Bench
 
-from venuekit.interfaces.orders import Received, RefusedOutcome, Unknown
+from venuekit.interfaces.orders import Received, Unknown
 from venuekit.interfaces.reconciliation import Found, NotFound
 from venuekit.interfaces.records import FillRecord, ModifyResult, OrderRecord, Source, WireIds
 from venuekit.interfaces.request import Evidence
@@ -129,8 +129,7 @@ def test_any_part_of_the_evidence_may_be_lost(data: st.DataObject, versions: boo
     elif reply == "unknown":
         bench.do(tracker.apply_submit("O-1", Unknown("503"), bench.now))
     elif reply == "duplicate":
-        tracker.sent_again("O-1")
-        bench.do(tracker.apply_submit("O-1", RefusedOutcome("DUPLICATE", ""), bench.now))
+        bench.do(tracker.apply_submit("O-1", Unknown("DUPLICATE"), bench.now))
     elif reply == "received":
         bench.do(tracker.apply_submit("O-1", Received(WireIds(venue_order_id="V1")), bench.now))
     for item in kept:

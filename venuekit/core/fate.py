@@ -21,7 +21,6 @@ class Fate(Enum):
     HELD = "waits for the venue's order id"
     LOCAL = "nothing of it can have left"
     FLYING = "handed to the port, no reply yet"
-    REPEATED = "the very same bytes were handed over twice, no reply yet"
     RECEIVED = "the venue has it and has not decided"
     UNKNOWN = "its bytes may have left and no reply will come"
     SEEN = "it took effect: the venue showed the order"
@@ -35,7 +34,6 @@ class Heard(Enum):
     ASKED_NAMELESS = "the strategy asks for it, and the venue's order id is needed and not known"
     NAMED = "the venue's order id became known"
     SENT = "its bytes are handed to the port"
-    SENT_AGAIN = "the very same bytes are handed over once more"
     NOT_SENT = "no reply, and nothing can have left"
     MAYBE_SENT = "no reply, and bytes may have left"
     RECEIVED = "the reply says that the venue has it"
@@ -107,7 +105,6 @@ def _table(fates: tuple[Fate, ...], rows: Mapping[Heard, tuple[Step, ...]]) -> T
 
 _STAY = Step()
 _FLY = Step(Fate.FLYING)
-_TWICE = Step(Fate.REPEATED)
 _HAVE = Step(Fate.RECEIVED)
 _SEE = Step(Fate.SEEN)
 _DOUBT = Step(Fate.UNKNOWN, Then.DOUBT)
@@ -121,27 +118,25 @@ _HOLD = Step(Fate.HELD, Then.HOLD)
 _RESEND = Step(Fate.UNKNOWN, Then.RESEND)
 _DECIDE = Step(None, Then.DECIDE)
 
-# What the venue was seen to have is never doubted again, and no second sending undoes a first one. A refusal
-# of bytes that left twice may speak of the copy, so it proves nothing of the first ones.
+# What the venue was seen to have is never doubted again, and no second sending undoes a first one.
 SUBMIT: Final = _table(
-    (Fate.LOCAL, Fate.FLYING, Fate.REPEATED, Fate.RECEIVED, Fate.UNKNOWN, Fate.SEEN, Fate.REFUSED),
+    (Fate.LOCAL, Fate.FLYING, Fate.RECEIVED, Fate.UNKNOWN, Fate.SEEN, Fate.REFUSED),
     {
-        Heard.SENT: (_FLY, _FLY, _STAY, _STAY, _STAY, _STAY, _STAY),
-        Heard.SENT_AGAIN: (_TWICE, _TWICE, _TWICE, _STAY, _STAY, _STAY, _STAY),
-        Heard.NOT_SENT: (_REJECT, _REJECT, _DOUBT, _BELIE, _BELIE, _BELIE, _STAY),
-        Heard.MAYBE_SENT: (_DOUBT, _DOUBT, _DOUBT, _STAY, _STAY, _STAY, _STAY),
-        Heard.RECEIVED: (_HAVE, _HAVE, _HAVE, _STAY, _HAVE, _STAY, _STAY),
-        Heard.REFUSED: (_REJECT, _REJECT, _DOUBT, _BELIE, _BELIE, _BELIE, _STAY),
-        Heard.AMBIGUOUS: (_DOUBT, _DOUBT, _DOUBT, _STAY, _STAY, _STAY, _STAY),
-        Heard.UNDECIDED: (_STAY, _HAVE, _HAVE, _STAY, _HAVE, _STAY, _STAY),
-        Heard.SHOWN: (_SEE, _SEE, _SEE, _SEE, _SEE, _STAY, _REVIVE),
-        Heard.CLOSED: (_SEE, _SEE, _SEE, _SEE, _SEE, _STAY, _STAY),
-        Heard.DECLINED: (_DECLINE, _DECLINE, _DECLINE, _DECLINE, _DECLINE, _STAY, _STAY),
-        Heard.SILENT: (_STAY, _STAY, _STAY, _STAY, _STAY, _STAY, _STAY),
-        Heard.DENIED_EARLY: (_STAY, _STAY, _STAY, _STAY, _STAY, _VANISH, _STAY),
-        Heard.DENIED: (_STAY, _STAY, _STAY, _STAY, _REJECT, _VANISH, _STAY),
-        Heard.DENIED_OFTEN: (_STAY, _STAY, _STAY, _REJECT, _REJECT, _VANISH, _STAY),
-        Heard.NAME_TAKEN: (_STAY, _STAY, _STAY, _REJECT, _REJECT, _STAY, _STAY),
+        Heard.SENT: (_FLY, _FLY, _STAY, _STAY, _STAY, _STAY),
+        Heard.NOT_SENT: (_REJECT, _REJECT, _BELIE, _BELIE, _BELIE, _STAY),
+        Heard.MAYBE_SENT: (_DOUBT, _DOUBT, _STAY, _STAY, _STAY, _STAY),
+        Heard.RECEIVED: (_HAVE, _HAVE, _STAY, _HAVE, _STAY, _STAY),
+        Heard.REFUSED: (_REJECT, _REJECT, _BELIE, _BELIE, _BELIE, _STAY),
+        Heard.AMBIGUOUS: (_DOUBT, _DOUBT, _STAY, _STAY, _STAY, _STAY),
+        Heard.UNDECIDED: (_STAY, _HAVE, _STAY, _HAVE, _STAY, _STAY),
+        Heard.SHOWN: (_SEE, _SEE, _SEE, _SEE, _STAY, _REVIVE),
+        Heard.CLOSED: (_SEE, _SEE, _SEE, _SEE, _STAY, _STAY),
+        Heard.DECLINED: (_DECLINE, _DECLINE, _DECLINE, _DECLINE, _STAY, _STAY),
+        Heard.SILENT: (_STAY, _STAY, _STAY, _STAY, _STAY, _STAY),
+        Heard.DENIED_EARLY: (_STAY, _STAY, _STAY, _STAY, _VANISH, _STAY),
+        Heard.DENIED: (_STAY, _STAY, _STAY, _REJECT, _VANISH, _STAY),
+        Heard.DENIED_OFTEN: (_STAY, _STAY, _REJECT, _REJECT, _VANISH, _STAY),
+        Heard.NAME_TAKEN: (_STAY, _STAY, _REJECT, _REJECT, _STAY, _STAY),
     },
 )
 """Did the submit take effect?"""

@@ -168,11 +168,6 @@ class OrderTracker:
             order.sent_mono_ns, order.sent_wall_ns = now.mono_ns, now.wall_ns
             self._agenda.arm(order, now)
 
-    def sent_again(self, key: str) -> None:
-        """The very same bytes of the submit went out once more."""
-        if order := self._orders.get(key):
-            order.hear(Heard.SENT_AGAIN)
-
     def want_modify(
         self, key: str, quantity: Quantity | None, price: Price | None, trigger: Price | None, now: Moment
     ) -> int | None:

@@ -18,14 +18,14 @@ from attrs import define, field
 from venuekit.core.nonce import ConsecutiveNonces, UniqueMilliseconds
 from venuekit.errors import BadValue, NotReady, SendFailed, VenuekitError
 from venuekit.interfaces.manifest import NonceKind
-from venuekit.interfaces.orders import NonceFate, RefusedOutcome, Stamp
+from venuekit.interfaces.orders import NonceFate, RefusedOutcome, Stamp, Unknown, Verdict
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.time import passed
 from venuekit.runtime.tasks import TaskScope
 
 if TYPE_CHECKING:
     from venuekit.interfaces.manifest import NonceRule
-    from venuekit.interfaces.orders import Draft, OrderCodec, Prepared, Verdict
+    from venuekit.interfaces.orders import Draft, OrderCodec, Outcome, Prepared
     from venuekit.interfaces.request import Reply, RequestPort
     from venuekit.interfaces.telemetry import Counters
     from venuekit.interfaces.time import Clock, Tick
@@ -63,6 +63,8 @@ class Job:
     """Its bytes may have left."""
     again: bool = False
     """It was stamped a second time after a refusal that proved that nothing happened."""
+    repeated: bool = False
+    """The very same bytes went out twice."""
     lanes: tuple[str, ...] = ()
     blocked: int = 0
     released: bool = False
@@ -311,6 +313,8 @@ class Dispatcher:
             job.sent, fate = True, NonceFate.UNCERTAIN
             reply = await self._exchange(job, prepared, handed_over)
             verdict = self._codec.verdict(prepared, reply)
+            if job.repeated:
+                verdict = _of_a_copy(verdict)
             stale = isinstance(verdict.whole, RefusedOutcome) and verdict.whole.nonce_stale
             # A refused nonce is not free: counting on from it would be refused again.
             fate = NonceFate.UNCERTAIN if stale else verdict.nonce
@@ -334,6 +338,7 @@ class Dispatcher:
             if error.evidence is not Evidence.MAYBE_SENT or not prepared.same_bytes_safe:
                 raise
             self._counters.inc("commands.same_bytes")
+            job.repeated = True
             self._listener.on_repeated(job)
         await self._pacer.permit(job.draft.op)
         try:
@@ -394,6 +399,21 @@ class Dispatcher:
         if self._rule.kind is not NonceKind.CONSECUTIVE:
             return None
         return self._keys.setdefault(job.draft.lane, _KeyLane())
+
+
+def _of_a_copy(verdict: Verdict) -> Verdict:
+    """A reply to bytes that went out twice may speak of the second: its refusals prove nothing.
+
+    Else a copy that is refused for its nonce, its token or its id would end an order that the first one made,
+    or have it sent a third time under another signature.
+    """
+
+    def proven(outcome: Outcome) -> Outcome:
+        return Unknown(f"{outcome.code} of a copy") if isinstance(outcome, RefusedOutcome) else outcome
+
+    nonce = NonceFate.UNCERTAIN if isinstance(verdict.whole, RefusedOutcome) else verdict.nonce
+    by_order = {name: proven(outcome) for name, outcome in verdict.by_order.items()}
+    return Verdict(proven(verdict.whole), by_order, nonce)
 
 
 class _Once:

@@ -600,10 +600,7 @@ class ExecutionService:
         return Intent(job.kind.value, prepared.request.op, facts_of(order), plain_ids(ids), stamp.wall_ns)
 
     def on_repeated(self, job: Job) -> None:
-        """See `Listener`."""
-        for key in job.keys:
-            if job.kind is CommandKind.SUBMIT:
-                self._tracker.sent_again(key)
+        """See `Listener`; nothing new is known by that."""
 
     def on_replied(self, job: Job, prepared: Prepared, verdict: Verdict) -> None:
         """See `Listener`."""

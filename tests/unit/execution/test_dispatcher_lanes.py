@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import pytest
+
 from venuekit.errors import CaptureError, SendFailed
 from venuekit.interfaces.manifest import NonceKind, NonceRule
 from venuekit.interfaces.orders import Draft, NonceFate, Prepared, Received, RefusedOutcome, Unknown, Verdict
@@ -389,6 +391,27 @@ def test_the_same_bytes_leave_twice_at_most() -> None:
         assert bench.log == ["prepared submit:A", "repeated", "failed submit:A MAYBE_SENT"], (
             "the first may be there"
         )
+
+    run(body)
+
+
+@pytest.mark.parametrize("reply", [b"free", b"stale", b"token"])
+def test_a_refusal_of_a_copy_proves_nothing_and_is_not_stamped_again(reply: bytes) -> None:
+    async def body() -> None:
+        bench = Bench(NonceRule(NonceKind.CONSECUTIVE))
+        bench.codec.same_bytes = True
+        bench.put("submit", "A", lane="key")
+        await bench.settle()
+        bench.port.break_off(Evidence.MAYBE_SENT)
+        await bench.settle()
+        bench.port.answer(reply)
+        await bench.settle()
+        assert bench.port.names == ["submit:A:7", "submit:A:7"], "a third one could be a second order"
+        assert bench.log[-1] == "replied submit:A:7 Unknown", "the first ones may have made an order"
+        bench.codec.same_bytes = False
+        bench.put("submit", "B", lane="key")
+        await bench.settle()
+        assert bench.port.names[2:] == ["submit:B:9"], "the venue was asked which nonce is next"
 
     run(body)
 

@@ -68,96 +68,90 @@ ABSENT, UNSURE = NotFound(conclusive=True), NotFound(conclusive=False)
 SUBMITS: dict[Fate, Does] = {
     Fate.LOCAL: lambda b: b.order(sent=False),
     Fate.FLYING: lambda b: b.order(),
-    Fate.REPEATED: lambda b: (b.order(), b.tracker.sent_again("O-1")),
     Fate.RECEIVED: lambda b: (b.order(), reply(Received(WireIds()))(b)),
     Fate.UNKNOWN: lambda b: (b.order(), failed(Evidence.MAYBE_SENT)(b)),
     Fate.SEEN: lambda b: (b.order(), seen(OPEN, at=1)(b)),
     Fate.REFUSED: lambda b: (b.order(), reply(REFUSED)(b)),
 }
-# Column by column: local, flying, repeated, received, unknown, seen, refused.
+# Column by column: local, flying, received, unknown, seen, refused.
 # What the engine hears: a(ccepted), c(anceled), f(illed), r(ejected), an alarm (!), or nothing (-).
 SUBMIT_ROWS: list[Row] = [
     (
         Heard.SENT, lambda b: b.tracker.sending("O-1", WireIds(), b.now),
-        "flying flying repeated received unknown seen refused", "- - - - - - -",
+        "flying flying received unknown seen refused", "- - - - - -",
         "a second stamp follows a proof that the first had no effect; else no sending undoes what is known",
     ),
     (
-        Heard.SENT_AGAIN, lambda b: b.tracker.sent_again("O-1"),
-        "repeated repeated repeated received unknown seen refused", "- - - - - - -",
-        "from here on a refusal may speak of the copy",
-    ),
-    (
         Heard.NOT_SENT, failed(Evidence.NOT_SENT),
-        "refused refused unknown received unknown seen refused", "r r - - - - -",
+        "refused refused received unknown seen refused", "r r - - - -",
         "nothing left, so nothing can happen: a proof, unless something had left or arrived before",
     ),
     (
         Heard.MAYBE_SENT, failed(Evidence.MAYBE_SENT),
-        "unknown unknown unknown received unknown seen refused", "- - - - - - -",
+        "unknown unknown received unknown seen refused", "- - - - - -",
         "no reply is no refusal; that the venue has it stays known",
     ),
     (
         Heard.RECEIVED, reply(Received(WireIds())),
-        "received received received received received seen refused", "- - - - - - -",
+        "received received received received seen refused", "- - - - - -",
         "a receipt is no acceptance: nothing is told",
     ),
     (
         Heard.REFUSED, reply(REFUSED),
-        "refused refused unknown received unknown seen refused", "r r - - - - -",
-        "a proof, unless the venue showed or acknowledged the order, or the refused bytes were a copy",
+        "refused refused received unknown seen refused", "r r - - - -",
+        "a proof, unless the venue showed or acknowledged the order",
     ),
     (
         Heard.AMBIGUOUS, reply(Unknown("503")),
-        "unknown unknown unknown received unknown seen refused", "- - - - - - -",
+        "unknown unknown received unknown seen refused", "- - - - - -",
         "a breakdown, a limit, a duplicate id prove nothing",
     ),
     (
         Heard.UNDECIDED, seen(OrderStatus.SUBMITTED),
-        "local received received received received seen refused", "- - - - - - -",
+        "local received received received seen refused", "- - - - - -",
         "the venue has it; of what never left it cannot speak",
     ),
     (
-        Heard.SHOWN, seen(OPEN), "seen seen seen seen seen seen seen", "a a a a a - !",
+        Heard.SHOWN, seen(OPEN), "seen seen seen seen seen seen", "a a a a - !",
         "open at the venue; after a rejection somebody must act",
     ),
     (
         Heard.SHOWN, lambda b: b.fill("t1", "0.400", at=5),
-        "seen seen seen seen seen seen seen", "af af af af af f !",
+        "seen seen seen seen seen seen", "af af af af f !",
         "a fill is never withheld; the engine takes none of a rejected order, so somebody must act",
     ),
     (
-        Heard.CLOSED, seen(CANCELED), "seen seen seen seen seen seen refused", "ac ac ac ac ac c -",
+        Heard.CLOSED, seen(CANCELED), "seen seen seen seen seen refused", "ac ac ac ac c -",
         "it was there and ended; after a rejection that is no news",
     ),
     (
         Heard.DECLINED, seen(CANCELED, refusal=True),
-        "refused refused refused refused refused seen refused", "r r r r r c -",
+        "refused refused refused refused seen refused", "r r r r c -",
         "refused before it rested; what had rested was cancelled",
     ),
     (
         Heard.SILENT, looked(UNSURE, None, wait=LATE_S),
-        "local flying repeated received unknown seen refused", "- - - - - - -",
+        "local flying received unknown seen refused", "- - - - - -",
         "a failed or inconclusive look-up proves nothing, however late",
     ),
     (
         Heard.DENIED_EARLY, looked(ABSENT, ABSENT, ABSENT, ABSENT),
-        "local flying repeated received unknown seen refused", "- - - - - ! -",
+        "local flying received unknown seen refused", "- - - - ! -",
         "asked before the lists must show it; an order that was open and is denied is never ended by that",
     ),
     (
         Heard.DENIED, looked(ABSENT, wait=LATE_S),
-        "local flying repeated received refused seen refused", "- - - - r ! -",
+        "local flying received refused seen refused", "- - - r ! -",
         "a proof for what got no reply; a reply is waited for, and a receipt outweighs two denials",
     ),
     (
         Heard.DENIED_OFTEN, looked(ABSENT, ABSENT, ABSENT, wait=LATE_S),
-        "local flying repeated refused refused seen refused", "- - - r r ! -",
+        "local flying refused refused seen refused", "- - r r ! -",
         "the third time in a row",
     ),
     (
         Heard.NAME_TAKEN, looked(found(vid="X7", quantity="9.000"), wait=LATE_S),
-        "local flying repeated refused refused - refused", "- - - r r - -",
+        "local flying refused refused - refused", "- - r r - -",
         "two orders of one id cannot both be open; what the venue showed as ours is ours under any id",
     ),
 ]  # fmt: skip

@@ -145,16 +145,6 @@ def test_a_refusal_against_evidence_is_looked_up() -> None:
     assert bench.counters.get("orders.refused_against_evidence") == 1
 
 
-def test_a_refusal_of_the_very_same_bytes_proves_nothing() -> None:
-    bench = Bench()
-    bench.order()
-    bench.tracker.sent_again("O-1")
-    bench.do(bench.tracker.apply_submit("O-1", RefusedOutcome("DUPLICATE", ""), bench.now))
-    assert bench.events() == ["submitted"]
-    bench.wait(1)
-    assert [asked.key for asked in bench.look_ups]
-
-
 def test_nothing_sent_is_a_rejection() -> None:
     bench = Bench()
     bench.order()
