@@ -2,13 +2,14 @@
 PY := .venv/bin/python
 JOBS ?= 2
 
-.PHONY: help setup test crash lint format demo bench fuzz vectors independent clean distclean
+.PHONY: help setup test crash soak lint format demo bench fuzz vectors independent clean distclean
 
 help:
 	@echo "setup        make .venv with everything pinned"
 	@echo "demo         simulator, node and strategy for 20 seconds, then the check of every fill"
 	@echo "test         all tests"
 	@echo "crash        200 kills of a node, each at a point of its journal or at random"
+	@echo "soak         an hour of trading with a fault every 30 seconds: what grows (SECS=600, ARGS=--write)"
 	@echo "lint         ruff, mypy --strict, import contracts"
 	@echo "format       let ruff fix what it can"
 	@echo "bench        the table of ratios"
@@ -28,6 +29,9 @@ test: setup
 
 crash: setup
 	@VENUEKIT_KILLS=$(or $(KILLS),200) $(PY) -m pytest -q -x -s tests/crash $(ARGS)
+
+soak: setup
+	@$(PY) tests/soak/run.py --secs $(or $(SECS),3600) $(ARGS)
 
 lint: setup
 	@$(PY) -m ruff check .

@@ -105,11 +105,14 @@ def engine_settings(
     open_check_secs: float | None = 15.0,
     position_check_secs: float | None = 30.0,
     startup_delay_secs: float = 10.0,
+    forget_ended_mins: int | None = None,
 ) -> LiveExecutionEngineConfig:
     """Settings that invent no outcome: unresolved submits are kept, open orders and positions checked.
 
     The open check asks for open orders only: what is missing there is asked for one by one by the tracker.
+    `forget_ended_mins`: ended orders and old account events leave the engine's cache after that long.
     """
+    kept = forget_ended_mins
     return LiveExecutionEngineConfig(
         submission_recovery_policy=SubmissionRecoveryPolicy.RETAIN_UNRESOLVED,
         open_check_interval_secs=open_check_secs,
@@ -117,6 +120,10 @@ def engine_settings(
         position_check_interval_secs=position_check_secs,
         reconciliation_startup_delay_secs=startup_delay_secs,
         allow_overfills=False,
+        purge_closed_orders_interval_mins=kept,
+        purge_closed_orders_buffer_mins=kept,
+        purge_account_events_interval_mins=kept,
+        purge_account_events_lookback_mins=kept,
     )
 
 

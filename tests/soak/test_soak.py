@@ -1,0 +1,139 @@
+"""A short soak with everything that the long one has; and its judge, which must be able to say no."""
+
+import json
+import subprocess
+import sys
+from argparse import Namespace
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+import table
+from faults import KINDS, draws
+from slope import line
+from verdict import Report, Row, judged
+
+from venuekit.sim.fault_text import parse_fault
+from venuekit.sim.faults import PRODUCED
+
+RUN = Path(__file__).with_name("run.py")
+HELD = {
+    "rss": 150 << 20,
+    "heap": 20 << 20,
+    "blocks": 400_000,
+    "fds": 27,
+    "threads": 7,
+    "tasks": 6,
+    "journal": 1 << 20,
+}
+DONE = {"orders": 10, "fills": 5, "cancels": 2, "rejected": 0, "denied": 0}
+
+
+@pytest.mark.timeout(150)
+def test_twenty_seconds_with_a_fault_every_three(tmp_path):
+    numbers = (
+        "--secs 20 --fault-secs 3 --every-ms 100 --compare-ms 3000 --line-secs 5 --calm-secs 3 --bounds 100"
+    )
+    done = subprocess.run(
+        [sys.executable, RUN, *numbers.split(), "--folder", tmp_path, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=140,
+    )
+    said = [json.loads(row) for row in done.stdout.splitlines()]
+    assert said, done.stderr
+    assert [one["event"] for one in said].count("progress") >= 4
+    assert [one["event"] for one in said].count("fault") >= 5
+    report = said[-1]
+    assert report["event"] == "report"
+    assert report["ok"], report
+    assert report["wrong"] == []
+    assert done.returncode == 0
+    assert sum(report["faults"].values()) >= 5
+
+
+def test_every_fault_of_the_simulator_comes_and_is_one_that_it_takes():
+    plan = draws(seed=1, most_ms=18_000)
+    drawn = [next(plan) for _ in range(len(KINDS))]
+    assert {name for name, _, _ in drawn} == set(KINDS)
+    taken = set()
+    for seed in range(50):
+        for name, make in KINDS.items():
+            verb, arguments = make(Random(seed), 18_000)
+            rows = arguments.get("plan", [arguments]) if verb == "fault" else []
+            taken |= {parse_fault(row).kind for row in rows}
+            assert rows or name == "connections dropped"
+    assert taken == set(PRODUCED)
+
+
+def samples(secs, **growth):
+    """One a second; `growth` a second is added to what is held."""
+    rows = []
+    for at in range(secs):
+        noise = Random(at).uniform(-1, 1) * 2**20
+        grown = {name: value + growth.get(name, 0) * at for name, value in HELD.items()}
+        rows.append((float(at), {**grown, "rss": grown["rss"] + noise, **DONE}))
+    return rows
+
+
+def verdict(rows, *, counters=None, wrong=(), code=0):
+    secs = rows[-1][0] + 1
+    return judged(rows, secs / 3, secs, Counter(a=3), counters or {}, list(wrong), 1.0, code, Namespace())
+
+
+def failed(report):
+    return [row.name for row in report.rows if row.ok is False]
+
+
+def test_a_steady_hour_passes():
+    report = verdict(samples(3600))
+    assert report.ok, failed(report)
+    assert "MiB/h" in report.rows[0].value
+
+
+@pytest.mark.parametrize("name", ["rss", "heap"])
+def test_two_mib_an_hour_are_too_many(name):
+    assert any("growth" in one for one in failed(verdict(samples(3600, **{name: 2.2 * 2**20 / 3600}))))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("fds", "descriptors"), ("threads", "threads"), ("tasks", "tasks")]
+)
+def test_one_more_every_minute_is_found(name, words):
+    (found,) = failed(verdict(samples(600, **{name: 1 / 60})))
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"counters": {"alarms.late_fill": 1}}, "alarms"),
+        ({"counters": {"tasks.crashed": 1}}, "tasks that crashed"),
+        ({"wrong": ["lost fill 7"]}, "engine and ledger"),
+        ({"code": 3}, "exit code of the node"),
+    ],
+)
+def test_whatever_went_wrong_fails_it(said, found):
+    assert failed(verdict(samples(60), **said)) == [found]
+
+
+def test_a_line_is_found_in_noise():
+    points = [(float(at), 5.0 + 3.0 * at / 3600 + Random(at).gauss(0, 0.3)) for at in range(3600)]
+    found = line(points)
+    assert found.an_hour == pytest.approx(3.0, abs=0.1)
+    assert 0 < found.within < 0.2
+    assert not found.at_most(2.0)
+
+
+def test_the_table_goes_into_the_page_and_leaves_the_rest(tmp_path, monkeypatch):
+    page = tmp_path / "soak.md"
+    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    monkeypatch.setattr(table, "PAGE", page)
+    table.write(Report(3600.0, [Row("a figure", "7", "at most 8", True)], {"F05 reset": 2}, []))
+    text = page.read_text()
+    assert text.startswith(f"before\n{table.BEGIN}\n3,600 seconds with CPython ")
+    assert "| a figure | 7 | at most 8 | yes |" in text
+    assert "| F05 reset | 2 |" in text
+    assert text.endswith(f"{table.END}\nafter\n")
+    assert "old" not in text

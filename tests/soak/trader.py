@@ -1,0 +1,125 @@
+"""The strategy of a soak: limit orders, market orders and cancels; every order event goes into a file."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+from nautilus_trader.config import StrategyConfig
+from nautilus_trader.model import BookType, InstrumentId, OrderFilled, OrderSide, Price, Quantity, StrategyId
+from nautilus_trader.trading import Strategy
+
+MOST_LOTS = 400
+"""No position grows beyond that many steps of the instrument's size."""
+MOST_OPEN = 12
+
+
+class EventFile:
+    """What the engine told, line by line: what is in a file does not count as the node's memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+        self.counts = {"orders": 0, "fills": 0, "cancels": 0, "rejected": 0, "denied": 0}
+
+    def add(self, event: Any) -> None:
+        """The event is in the file; what ends an order, and every fill, can be read back."""
+        kind = type(event).__name__
+        row: dict[str, Any] = {"kind": kind, "order": str(event.client_order_id)}
+        if isinstance(event, OrderFilled):
+            fee = event.commission
+            row |= {
+                "trade": str(event.trade_id),
+                "market": str(event.instrument_id),
+                "side": event.order_side.name,
+                "quantity": str(event.last_qty.as_decimal()),
+                "price": str(event.last_px.as_decimal()),
+                "fee": "0" if fee is None else str(fee.as_decimal()),
+                "currency": "" if fee is None else str(fee.currency),
+                "liquidity": event.liquidity_side.name,
+            }
+        if reason := getattr(event, "reason", None):
+            row["reason"] = str(reason)
+        self.counts["orders"] += kind == "OrderSubmitted"
+        self.counts["fills"] += kind == "OrderFilled"
+        self.counts["cancels"] += kind == "OrderCanceled"
+        self.counts["rejected"] += kind == "OrderRejected"
+        self.counts["denied"] += kind == "OrderDenied"
+        print(json.dumps(row), file=self._file)
+
+    def flush(self) -> None:
+        """The reader sees every event so far."""
+        self._file.flush()
+
+
+class SoakTrader(Strategy):
+    """A round is an order or a cancel on one market, from a seed; no position becomes large."""
+
+    markets: list[InstrumentId]
+    quiet = False
+
+    @classmethod
+    def made(cls, markets: list[str], seed: int, every_ms: int, events: EventFile) -> Self:
+        """The native base takes nothing but a config when it is made."""
+        self = cls(StrategyConfig(strategy_id=StrategyId("SOAK-001")))
+        self.markets = [InstrumentId.from_str(one) for one in markets]
+        self.random = Random(seed)
+        self.every_ms = every_ms
+        self.events = events
+        return self
+
+    def on_start(self) -> None:
+        for iid in self.markets:
+            self.subscribe_book_deltas(iid, BookType.L2_MBP, managed=True)
+            self.subscribe_quotes(iid)
+            self.subscribe_trades(iid)
+        self.clock.set_timer_ns("round", self.every_ms * 1_000_000, callback=self.on_round)
+
+    def on_order_event(self, event: Any) -> None:
+        self.events.add(event)
+
+    def on_round(self, _event: object) -> None:
+        if self.quiet:
+            for order in self.cache.orders_open():
+                if not order.is_pending_cancel:
+                    self.cancel_order(order.client_order_id)
+            return
+        iid = self.random.choice(self.markets)
+        instrument, quote = self.cache.instrument(iid), self.cache.quote(iid)
+        if instrument is None or quote is None:
+            return
+        draw = self.random.random()
+        resting = self.cache.orders_open(instrument_id=iid)
+        if resting and (draw < 0.3 or len(resting) >= MOST_OPEN):
+            if draw < 0.05:
+                self.cancel_all_orders(iid)
+            else:
+                self.cancel_order(self.random.choice(resting).client_order_id)
+            return
+        self.order(instrument, quote, draw)
+
+    def order(self, instrument: Any, quote: Any, draw: float) -> None:
+        lots = self.random.randint(10, 40)
+        step = instrument.size_increment.as_decimal()
+        held = sum(
+            one.quantity.as_decimal() * (1 if one.is_long else -1)
+            for one in self.cache.positions_open(instrument_id=instrument.id)
+        )
+        side = self.random.choice((OrderSide.BUY, OrderSide.SELL))
+        if abs(held) > step * MOST_LOTS:
+            side = OrderSide.SELL if held > 0 else OrderSide.BUY
+        quantity = Quantity.from_decimal_dp(step * lots, instrument.size_precision)
+        if draw < 0.45:
+            self.submit_order(self.order_factory.market(instrument.id, side, quantity))
+            return
+        # Deep in the book, at the touch, or through it.
+        ticks = self.random.choice((-5_000, -500, -50, -5, 0, 5))
+        best = quote.bid_price if side == OrderSide.BUY else quote.ask_price
+        away = Decimal(ticks) * instrument.price_increment.as_decimal()
+        price = best.as_decimal() + (away if side == OrderSide.BUY else -away)
+        limit = Price.from_decimal_dp(price, instrument.price_precision)
+        self.submit_order(
+            self.order_factory.limit(instrument.id, side, quantity, limit, post_only=draw < 0.6)
+        )

@@ -1,0 +1,118 @@
+"""What a soak showed, row by row."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import asdict, frozen
+from slope import Line, line
+
+MOST_MIB_AN_HOUR = 1.0
+LEAST_SECS = 1200
+"""Growth is judged from that much time on; less says nothing."""
+SPARE = 2
+"""Descriptors, threads and tasks that may be more at the end: one request and its connection."""
+
+type Sample = tuple[float, Mapping[str, Any]]
+
+
+@frozen
+class Row:
+    """One figure: what it was, what it may be, and whether it is; None: shown without a target."""
+
+    name: str
+    value: str
+    target: str = ""
+    ok: bool | None = None
+
+
+@frozen
+class Report:
+    """The whole soak."""
+
+    secs: float
+    rows: Sequence[Row]
+    faults: Mapping[str, int]
+    wrong: Sequence[str]
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing grew and nothing differs."""
+        return all(row.ok is not False for row in self.rows)
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {**asdict(self), "ok": self.ok}
+
+
+def judged(
+    samples: Sequence[Sample],
+    warm: float,
+    secs: float,
+    faults: Counter[str],
+    counters: Mapping[str, int],
+    wrong: Sequence[str],
+    took: float,
+    code: int,
+    args: argparse.Namespace,
+) -> Report:
+    """The rows of a soak; samples are (seconds since the start, what the node held)."""
+    busy = [one for one in samples if warm <= one[0] <= secs]
+    last = samples[-1][1]
+    alarms = {name: n for name, n in counters.items() if name.startswith(("alarm.", "alarms."))}
+    crashed = counters.get("tasks.crashed", 0)
+    ended = sum(n for name, n in counters.items() if name.startswith("session.ended."))
+    rows = [
+        *_growth(busy, secs - warm),
+        *[_level(name, samples, warm, secs) for name in ("fds", "threads", "tasks")],
+        Row("journal, all its files, at the end", f"{last['journal'] / 2**20:.2f} MiB"),
+        Row("orders submitted", f"{last['orders']:,}", "more than none", last["orders"] > 0),
+        Row("fills", f"{last['fills']:,}", "more than none", last["fills"] > 0),
+        Row("cancels", f"{last['cancels']:,}"),
+        Row("orders rejected by the venue", f"{last['rejected']:,}"),
+        Row("orders denied while the account's state was unknown", f"{last['denied']:,}"),
+        Row("faults", f"{faults.total():,}"),
+        Row("connections that ended", f"{ended:,}"),
+        Row("account recovered", f"{counters.get('recovery.done', 0):,}"),
+        Row("alarms", f"{sum(alarms.values())} {alarms or ''}".strip(), "none", not alarms),
+        Row("tasks that crashed", str(crashed), "none", not crashed),
+        Row("agreement after the last fault was lifted", f"{took:.1f} s" if not wrong else "never"),
+        Row("engine and ledger", "agree" if not wrong else "DIFFER", "agree", not wrong),
+        Row("exit code of the node", str(code), "0", code == 0),
+    ]
+    return Report(secs, rows, dict(faults), wrong)
+
+
+def _growth(busy: Sequence[Sample], secs: float) -> list[Row]:
+    if len(busy) < 10:
+        return []
+    names = (("rss", "resident memory"), ("heap", "memory handed out by the C heap"))
+    long_enough = secs >= LEAST_SECS
+    rows = []
+    for name, words in names:
+        found = line([(at, one[name] / 2**20) for at, one in busy])
+        # The heap says what is held; what is resident is also how the allocator keeps what was given back.
+        ok = found.at_most(MOST_MIB_AN_HOUR) if long_enough else None
+        target = f"at most {MOST_MIB_AN_HOUR:g}" if long_enough else ""
+        rows.append(Row(f"{words}, growth", _an_hour(found, "MiB/h"), target, ok))
+    blocks = line([(at, one["blocks"]) for at, one in busy])
+    rows.append(Row("blocks held by Python, growth", _an_hour(blocks, "an hour", 0)))
+    resident = [one["rss"] / 2**20 for _, one in busy]
+    rows.append(Row("resident memory, least and most", f"{min(resident):.1f} and {max(resident):.1f} MiB"))
+    return rows
+
+
+def _an_hour(found: Line, unit: str, places: int = 2) -> str:
+    return f"{found.an_hour:+,.{places}f} {unit} (95 %: within {found.within:,.{places}f})"
+
+
+def _level(name: str, samples: Sequence[Sample], warm: float, secs: float) -> Row:
+    words = {"fds": "open descriptors", "threads": "threads", "tasks": "asyncio tasks"}[name]
+    begin = max(one[name] for at, one in samples if at <= max(5.0, warm / 20))
+    end = samples[-1][1][name]
+    most = max(one[name] for _, one in samples)
+    value = f"{begin} at the start, {end} at the end, {most} at most"
+    return Row(words, value, "no more at the end", end <= begin + SPARE)
