@@ -46,6 +46,16 @@ def _latency(random: Random, most_ms: int) -> Call:
     return "fault", row | {"delay_ms": random.randint(5, 200), "jitter_ms": random.randint(1, 200)}
 
 
+def _narrow(random: Random, most_ms: int) -> Call:
+    row: dict[str, Any] = {"kind": "F10", "trigger": {"after_ms": 0}, "lasts_ms": most_ms // 2}
+    return "fault", row | {"bytes_per_sec": random.randint(5_000, 100_000)}
+
+
+def _reorder(random: Random, most_ms: int) -> Call:
+    row: dict[str, Any] = {"kind": "F15", "trigger": {"chance": round(random.uniform(0.02, 0.2), 3)}}
+    return "fault", row | {"delay_ms": random.randint(5, 500), "lasts_ms": most_ms // 2}
+
+
 def _truncate(random: Random, most_ms: int) -> Call:
     row: dict[str, Any] = {
         "kind": "F12",
@@ -104,8 +114,11 @@ KINDS: dict[str, Callable[[Random, int], Call]] = {
     "F07 half-open": _lasting("F07"),
     "F08 mute": _lasting("F08"),
     "F09 latency": _latency,
+    "F10 narrow line": _narrow,
     "F12 truncated": _truncate,
+    "F13 corrupted frames": _some("F13", ["out", "request"], 0.05),
     "F14 duplicated frames": _some("F14", ["out"], 0.5),
+    "F15 frames overtaken": _reorder,
     "F16 dropped frames": _some("F16", ["in", "out"], 0.2),
     "F18 rate limited": _too_many,
     "F19 server errors": _server_error,
