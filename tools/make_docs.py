@@ -1,4 +1,4 @@
-"""Writes the parts of the docs that are data elsewhere: the tables of the manifests, and the example files.
+"""Writes the parts of the docs that are data elsewhere: manifests, example files, the fates of commands.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`. `python tools/make_docs.py` renews all of
 them; `--check` writes nothing and exits with 1 when one is stale.
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from venuekit.core.fate import ASKED, CANCEL, MODIFY, SUBMIT, Fate, Then
 from venuekit.host.plugins import Registry, installed
 from venuekit.interfaces.hooks import Kind
 from venuekit.interfaces.manifest import Blocks, Bucket, Manifest, OrderFeatures
@@ -63,9 +64,16 @@ def renewed(text: str) -> str:
 
 
 def part(name: str) -> str:
-    """One generated part: `venues`, `manifest:<venue>`, or `file:<path in the repository>`."""
+    """One generated part, e.g. `venues`, `manifest:<venue>`, `file:<path in the repository>`."""
     what, _, which = name.partition(":")
-    made: dict[str, Callable[[str], str]] = {"venues": _venues, "manifest": _manifest, "file": _file}
+    made: dict[str, Callable[[str], str]] = {
+        "venues": _venues,
+        "manifest": _manifest,
+        "file": _file,
+        "fates": _fates,
+        "fate-table": _fate_table,
+        "fate-diagram": _fate_diagram,
+    }
     return made[what](which)
 
 
@@ -155,6 +163,44 @@ def _rate(bucket: Bucket) -> str:
 
 def _users(manifest: Manifest, bucket: str) -> str:
     return ", ".join(f"`{op}`" for op, one in manifest.operations.items() if bucket in one.costs)
+
+
+COMMANDS = {"submit": SUBMIT, "cancel": CANCEL, "modify": MODIFY}
+
+
+def _fates(_: str) -> str:
+    """What each fate means, and when it is asked about."""
+    rows = [[f"`{fate.name}`", fate.value, ASKED[fate].value if fate in ASKED else "never"] for fate in Fate]
+    return _table(["fate", "what is known", "looked up"], rows)
+
+
+def _fate_table(command: str) -> str:
+    """Every cell of one command's table; an empty one changes nothing."""
+    table = COMMANDS[command]
+    rows = []
+    for heard, steps in table.steps.items():
+        cells = []
+        for fate in table.fates:
+            step = steps[fate]
+            to = f"`{step.to.name}`" if step.to not in (None, fate) else ""
+            cells.append(", ".join(word for word in (to, step.then.value) if word))
+        rows.append([heard.value, *cells])
+    return _table(["evidence", *(f"`{fate.name}`" for fate in table.fates)], rows)
+
+
+def _fate_diagram(command: str) -> str:
+    """The same as a state diagram in the notation of Mermaid, with what follows after a slash."""
+    table = COMMANDS[command]
+    edges: dict[tuple[Fate, Fate], list[str]] = {}
+    for heard, steps in table.steps.items():
+        for fate, step in steps.items():
+            to, then = table.next(fate, heard)
+            if to is not fate or then not in (Then.NOTHING, Then.DOUBT, Then.RESEND, Then.DISBELIEVE):
+                follows = "" if step.then is Then.NOTHING else f" / {then.name.lower()}"
+                edges.setdefault((fate, to), []).append(heard.name.lower() + follows)
+    lines = [f"    {one.name} --> {to.name} : {', '.join(said)}" for (one, to), said in edges.items()]
+    first = f"    [*] --> {table.fates[0].name}"
+    return "\n".join(["```mermaid", "stateDiagram-v2", first, *lines, "```"])
 
 
 if __name__ == "__main__":

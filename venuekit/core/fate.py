@@ -56,15 +56,15 @@ class Then(Enum):
     """What the tracker does beside moving the fate."""
 
     NOTHING = ""
-    DOUBT = "count it; it is looked up"
-    RESEND = "count it; sent again once a look-up shows the order open"
-    REJECT = "tell the rejection"
-    DISBELIEVE = "count a refusal against evidence"
-    SEND = "send it now"
-    HOLD = "hold it"
-    DECIDE = "compare the venue's values"
-    VANISHED = "an end after its last moment, else an alarm"
-    ALARM = "an alarm: it was told as rejected"
+    DOUBT = "looked up"
+    RESEND = "sent again once seen open"
+    REJECT = "told as rejected"
+    DISBELIEVE = "counted, not believed"
+    SEND = "sent"
+    HOLD = "held"
+    DECIDE = "ended by the venue's values"
+    VANISHED = "expired after its last moment, else an alarm"
+    ALARM = "an alarm"
 
 
 class Ask(Enum):
