@@ -137,8 +137,11 @@ class StreamEnd:
     def send(self, frame: Frame) -> None:
         if not self._open or self._pipe is None:
             raise not_sent("the stream is closed")
+        try:
+            self._pipe.push(frame)
+        except UnreachableError as error:
+            raise not_sent(str(error)) from error
         self.note(">", frame)
-        self._pipe.push(frame)
 
     async def close(self, code: int = 1000) -> None:
         if not self._open or self._pipe is None:
@@ -198,7 +201,7 @@ class StreamEnd:
         """The process is gone."""
         self._stop()
         if self._pipe is not None:
-            self._pipe.reset()
+            self._pipe.hang_up()
 
     def forget(self) -> None:
         """The receiver hears nothing more of a stream that nobody got."""
@@ -275,6 +278,8 @@ class PipePort:
 
         def left() -> None:
             nonlocal evidence
+            if not self._network.alive:
+                raise UnreachableError("this process is dead")
             evidence = Evidence.MAYBE_SENT
 
         try:

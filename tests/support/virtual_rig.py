@@ -7,9 +7,8 @@ runs were the same. A client can be killed in the middle of anything and another
 from __future__ import annotations
 
 import asyncio
-import gc
-import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import count
 
@@ -22,9 +21,21 @@ from venuekit.host.open import OpenedVenue
 from venuekit.runtime.clock import LoopClock
 from venuekit.runtime.journal import Journal, MemoryJournal
 from venuekit.runtime.virtual_loop import VirtualLoop, run
+from venuekit.sim.faults import OUTSIDE, Fault, FaultKind
 
 EPOCH_NS = 1_790_000_000_000_000_000
 SECOND = 1_000_000_000
+CALM = {
+    "liquidity": "true",
+    "levels": "4",
+    "step_ms": "5000",
+    "walk_bps": "10",
+    "requote_rate": "0.2",
+    "taker_rate": "0.1",
+    "hunter_rate": "0.2",
+    "summary_ms": "10000",
+}
+"""Options of a simulator whose crowd costs little: ten minutes of it take a fraction of a second."""
 _NAMES = count(1)
 _REGISTRY = []
 
@@ -73,6 +84,10 @@ class World:
     problems: list[str] = field(factory=list)
     """What the loop was told of: exceptions that nobody retrieved, tasks that were destroyed."""
     _waiting: list[asyncio.Task[object]] = field(factory=list)
+    _doomed: list[asyncio.Task[object]] = field(factory=list)
+    _network: Network | None = None
+    _client_clock: LoopClock | None = None
+    _opened: int = 0
 
     # --- time
 
@@ -83,6 +98,10 @@ class World:
     def block(self, secs: float) -> None:
         """F23: nothing runs for so long, neither here nor at the venue; then everything late, in order."""
         self.loop.block(round(secs * SECOND))
+
+    def pause_reading(self, paused: bool = True) -> None:
+        """F23: the client takes nothing off its streams, or goes on; the venue sees a slow consumer."""
+        self.rig.network.pause(paused)
 
     def at(self, secs: float, act: Callable[[], object]) -> None:
         """`act` runs `secs` after the world began."""
@@ -96,30 +115,65 @@ class World:
 
     async def start(self, *, data: bool = True, mass: bool = True, **changes: object) -> VirtualRig:
         """A client that trades; it becomes `rig`. Raises `Killed`."""
-        rig = await self.open(**changes)
-        await self._as_client(rig.start(data=data, mass=mass))
+        with self._phase("C10"):
+            rig = await self.open(**changes)
+            await self._as_client(rig.start(data=data, mass=mass))
         return rig
 
+    @property
+    def alive(self) -> bool:
+        """False after a stop or a kill, until the next client is opened."""
+        return self._network is not None and self._network.alive
+
     async def stop(self) -> None:
-        """The client ended in good order."""
-        await self.rig.stop()
+        """The client ended in good order; whatever is on its way meanwhile passes C12."""
+        with self._phase("C12"):
+            await self._as_client(self.rig.stop())
+        self.rig.network.alive = False
 
     async def kill(self) -> None:
         """F24: the client process is gone, without a goodbye; what it had handed over still arrives."""
-        rig = self.rig
-        rig.network.die()
-        rig.clock.stop()
+        self.drop()
+        await asyncio.gather(*self._doomed, return_exceptions=True)
+        self._doomed.clear()
+
+    def drop(self) -> None:
+        """`kill` from within anything, also from within the client: it does nothing more from now on."""
+        if self._network is None or not self._network.alive:
+            return
+        self._network.die()
+        self._client_clock.stop()
         # Cancelled, a task can still clean up; it reaches nobody: pipes, journal and timers are dead.
-        doomed = {task for task in asyncio.all_tasks() if _of_client(task)} | {*self._waiting}
+        doomed = [task for task in asyncio.all_tasks() if _of_client(task)] + self._waiting
         for task in doomed:
             task.cancel()
-        await asyncio.gather(*doomed, return_exceptions=True)
+        self._doomed += doomed
+
+    def befall(self, fault: Fault) -> None:
+        """F22 to F24 of a plan."""
+        if fault.kind is FaultKind.PROCESS_KILL:
+            self.drop()
+        elif fault.kind is FaultKind.SLOW_CONSUMER:
+            self.block(fault.delay_ms / 1_000)
+        else:
+            self._client_clock.jump(fault.shift_ms * 1_000_000)
+            self._client_clock.drift(fault.drift_ppm)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        door = self.x.simulator.server
+        before, door.phase = door.phase, name
+        try:
+            yield
+        finally:
+            door.phase = before
 
     async def _open(self, changes: Mapping[str, object]) -> VirtualRig:
-        number = len(self.rigs)
-        clock = LoopClock(self.loop, seed=f"{self.seed}/{number}", wall_start_ns=self.clock.wall_ns())
+        self._opened += 1
+        clock = LoopClock(self.loop, seed=f"{self.seed}/{self._opened}", wall_start_ns=self.clock.wall_ns())
         network, name = Network(self.x.simulator.server, self.wire), f"world-{next(_NAMES)}"
-        NETWORKS[name] = network
+        NETWORKS[name] = self._network = network
+        self._client_clock = clock
         try:
             venue = OpenedVenue(
                 _config(self.x, name, changes),
@@ -229,6 +283,8 @@ def run_virtual(
         )
         x = Exchange(simulator, await simulator.start())
         world = World(seed, loop, clock, x, journal or MemoryJournal(), Wire(), changes)
+        simulator.faults.produced = {**simulator.faults.produced, **OUTSIDE}
+        simulator.faults.outside = world.befall
         loop.set_exception_handler(lambda _, context: world.problems.append(_problem(context)))
         try:
             async with asyncio.timeout(secs):
@@ -239,17 +295,13 @@ def run_virtual(
                     x.lift()
                     await world.rig.settle(60)
         finally:
-            if world.rigs and world.rig.network.alive:
-                await world.rig.stop()
+            if world.alive:
+                await world.stop()
             await simulator.stop()
         check_clean(world)
         return world
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        gc.collect()
-        warnings.simplefilter("error")
-        return run(main)
+    return run(main)
 
 
 def check_clean(world: World) -> None:

@@ -56,6 +56,8 @@ class _FaultText(msgspec.Struct, forbid_unknown_fields=True):
     jitter_ms: int = 0
     keep_bytes: int = 1
     bytes_per_sec: Annotated[int, msgspec.Meta(ge=1)] = 1_000
+    shift_ms: int = 0
+    drift_ppm: int = 0
 
 
 def parse_fault(data: object, produced: Mapping[FaultKind, tuple[Point, ...]] = PRODUCED) -> Fault:
@@ -87,6 +89,8 @@ def parse_fault(data: object, produced: Mapping[FaultKind, tuple[Point, ...]] = 
         jitter_ms=text.jitter_ms,
         keep_bytes=text.keep_bytes,
         bytes_per_sec=text.bytes_per_sec,
+        shift_ms=text.shift_ms,
+        drift_ppm=text.drift_ppm,
     )
     check_fault(fault, produced)
     return fault

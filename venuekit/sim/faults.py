@@ -6,6 +6,7 @@ those of the conformance specification; what a simulator cannot produce is refus
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from fnmatch import fnmatchcase
 from random import Random
@@ -99,6 +100,11 @@ IN_PIPES: Mapping[FaultKind, tuple[Point, ...]] = {
 }
 """What the door in memory carries out: there is a network between it and the client that it can fake."""
 
+OUTSIDE: Mapping[FaultKind, tuple[Point, ...]] = dict.fromkeys(
+    (FaultKind.CLOCK_JUMP, FaultKind.SLOW_CONSUMER, FaultKind.PROCESS_KILL), _ALL
+)
+"""What befalls the client itself: the plan only says when, and whoever holds both sides carries it out."""
+
 _UNREACHABLE = {
     FaultKind.BLACK_HOLE_CONNECT: BLACK_HOLE,
     FaultKind.NAME_RESOLUTION: "the name cannot be resolved",
@@ -162,7 +168,8 @@ class Fault:
     `times` bounds how often it acts (None: once without `lasts_ms` and for a chance no bound), `lasts_ms` how
     long after its trigger (0: no bound). What a kind does not use is ignored: `status`, `retry_after`,
     `headers`, `body`, `content_type` (F18, F19), `code` and `reason` (F06), `delay_ms` and `jitter_ms` (F09,
-    F11, F15, F17, F20), `keep_bytes` (F12), `bytes_per_sec` (F10).
+    F11, F15, F17, F20), `keep_bytes` (F12), `bytes_per_sec` (F10), `shift_ms` and `drift_ppm` (F22),
+    `delay_ms` (F23).
     """
 
     kind: FaultKind
@@ -181,6 +188,8 @@ class Fault:
     jitter_ms: int = 0
     keep_bytes: int = 1
     bytes_per_sec: int = 1_000
+    shift_ms: int = 0
+    drift_ppm: int = 0
 
     @property
     def bound(self) -> int | None:
@@ -282,6 +291,10 @@ class FaultPlan:
     ) -> None:
         """`produced`: what the door that asks can carry out."""
         self.produced = produced
+        self.outside: Callable[[Fault], None] = _nobody
+        """Carries out what is `OUTSIDE`."""
+        self.passed: Counter[str] = Counter()
+        """How often each cut point was reached, with a fault or without."""
         self._clock = clock
         self._random = Random(f"{seed}:faults")
         self._armed: dict[int, _Armed] = {}
@@ -352,6 +365,7 @@ class FaultPlan:
     def cut(self, name: str, label: str = "", connection: int | None = None) -> Decision:
         """What to do at this cut point, which the door or the service has just reached."""
         decision = Decision()
+        self.passed[name] += 1
         for armed in tuple(self._armed.values()):
             trigger = armed.fault.trigger
             if not isinstance(trigger, AtCut) or trigger.name != name or not armed.fits(label, connection):
@@ -405,7 +419,7 @@ class FaultPlan:
         armed.timer = None
         armed.live_at_ns = self._clock.mono_ns()
         fault = armed.fault
-        if fault.kind in (FaultKind.EXPIRE_TOKENS, FaultKind.REFUSE_CONNECT):
+        if fault.kind in (FaultKind.EXPIRE_TOKENS, FaultKind.REFUSE_CONNECT, *OUTSIDE):
             self._carry_out(armed, None)
         elif fault.kind in (FaultKind.RESET, FaultKind.CLOSE, *_LASTING):
             reached = [one for one, label in self._open.items() if armed.fits(label, one)]
@@ -425,6 +439,9 @@ class FaultPlan:
         armed.acted += 1
         self._history.append((self._clock.wall_ns(), armed.number, where))
         fault = armed.fault
+        if fault.kind in OUTSIDE:
+            self.outside(fault)
+            return
         until_ns = self._clock.mono_ns() + fault.lasts_ms * _MS_NS if fault.lasts_ms else None
         if fault.kind in _LASTING and connection is not None:
             self._suspensions.append(_Suspension(armed.number, connection, fault.kind, until_ns))
@@ -438,6 +455,10 @@ class FaultPlan:
             if one.connection == connection and (one.until_ns is None or now_ns <= one.until_ns):
                 decision.mute |= one.kind is FaultKind.MUTE
                 decision.half_open |= one.kind is FaultKind.HALF_OPEN
+
+
+def _nobody(_fault: Fault) -> None:
+    """Nobody holds both sides."""
 
 
 def check_fault(fault: Fault, produced: Mapping[FaultKind, tuple[Point, ...]] = PRODUCED) -> None:

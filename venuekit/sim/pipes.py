@@ -101,6 +101,8 @@ class PipeDoor(Front):
         # What the venue does is its own, whoever asked: nothing of a client's context reaches it.
         self._context = copy_context()
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self.phase = ""
+        """A cut point that every request passes at present: C10 while a client starts, C12 while it stops."""
         self._ghosts: list[tuple[PipeConnection, bytes | str, int]] = []
 
     @property
@@ -133,6 +135,8 @@ class PipeDoor(Front):
         """
         decision = self.faults.ask(Point.REQUEST, f"{request.method} {request.path}")
         await self._reach(decision)
+        if self.faults.cut("C1", f"{request.method} {request.path}").reset:
+            raise UnreachableError("the connection was reset")
         on_its_way()
         answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._spawn(self._serve(request, decision, answer))
@@ -188,7 +192,12 @@ class PipeDoor(Front):
         answer: Answer | None = None
         try:
             await self._way()
+            if self.phase:
+                self.cut(self.phase, request)
             answer = await self.answer(request, decision)
+            half = self.faults.cut("C4", f"{request.method} {request.path}")
+            if half.reset or half.keep_bytes is not None:
+                answer = None
             await self._way()
         finally:
             if not reply.done():
@@ -225,6 +234,7 @@ class PipeConnection(Line):
         self._writing: Cancel | None = None
         self._reading: Cancel | None = None
         self._paused = False
+        self._left_us = False
         self._done = False
 
     def start(self) -> None:
@@ -234,7 +244,12 @@ class PipeConnection(Line):
     # --- called by the client's end, at the moment it does something
 
     def push(self, frame: bytes | str) -> None:
-        """A message is on its way to the venue."""
+        """A message is on its way to the venue; raises `UnreachableError` when C1 ends the stream first."""
+        text = frame if isinstance(frame, str) else frame[:4_096].hex()
+        if self._door.faults.cut("C1", text, self.id).reset:
+            self.reset()
+        if self._left_us or not self._open:
+            raise UnreachableError("the connection was reset")
         self._later(lambda: self._arrived(frame))
 
     def ping(self) -> None:
@@ -250,7 +265,8 @@ class PipeConnection(Line):
         self._later(lambda: self._left(code))
 
     def hang_up(self) -> None:
-        """The client's side is gone without a word."""
+        """The client's side is gone without a word; what it had sent before arrives."""
+        self._left_us = True
         self._later(lambda: self._finish(ABNORMAL))
 
     def pause(self, paused: bool) -> None:
@@ -294,6 +310,8 @@ class PipeConnection(Line):
     def _left(self, code: int) -> None:
         if self._door.faults.silenced(self.id).half_open:
             return
+        if self._door.phase:
+            self._door.cut(self._door.phase, self, "close")
         if self._open:
             end = self._end
             self._later(lambda: end.on_close(code, ""))
@@ -326,12 +344,21 @@ class PipeConnection(Line):
         elif item.frame is None:
             self._later(end.on_ping)
         elif item.keep_bytes is not None:
-            self._ended = (CloseKind.RESET, ABNORMAL)
-            self._tear_down("the connection ended within a frame")
+            self._break_off()
         else:
             frame = item.frame
+            if item.label.startswith("reply:"):
+                half = self._door.faults.cut("C4", item.label, self.id)
+                if half.reset or half.keep_bytes is not None:
+                    self._break_off()
+                    return
             self._door.ledger.saw("out", item.label, frame, self.id)
             self._later(lambda: end.on_message(frame))
+
+    def _break_off(self) -> None:
+        self._ended = (CloseKind.RESET, ABNORMAL)
+        self._open = False
+        self._tear_down("the connection ended within a frame")
 
     def _keep_for_later(self, frame: bytes | str, label: str, delay_ns: int) -> None:
         self._door.keep_ghost(self, frame, delay_ns)

@@ -48,10 +48,12 @@ def plan(market: Market, settings: Settings) -> LiquidityPlan:
     affordable = int(_LEVEL_NOTIONAL / (market.start_price * market.lot))
     level_lots = max(1, min(affordable, int(market.max_size / market.lot)))
     return LiquidityPlan(
-        levels=15,
+        levels=settings.levels,
         level_lots=level_lots,
         taker_lots=max(1, level_lots // 10),
+        step_ms=settings.step_ms,
         walk_bps=Decimal(settings.walk_bps),
+        requote_rate=settings.requote_rate,
         taker_rate=settings.taker_rate,
         hunter_rate=settings.hunter_rate,
     )

@@ -50,8 +50,8 @@ class ParadexService:
     _clock: Clock
     _settings: Settings
     _seed: int
-    cut: Callable[[str, Connection, str], None] = field(default=lambda _point, _connection, _label: None)
-    """Told when a session passes a cut point of an order's life (C5 to C9)."""
+    cut: Callable[[str, Request | Connection, str], None] = field(default=lambda _point, _whose, _label: None)
+    """Told when a session passes a cut point of an order's life (C5 to C9), or a history its pages (C11)."""
     register: Register = field(init=False)
     planter: Planter = field(init=False)
     meter: RateMeter = field(init=False)
@@ -121,6 +121,8 @@ class ParadexService:
 
     async def handle(self, request: Request) -> Response:
         """The REST answer."""
+        if request.query_value("cursor"):
+            self.cut("C11", request, "")
         return await self.rest.handle(request)
 
     def accept(self, handshake: Request) -> Response | None:

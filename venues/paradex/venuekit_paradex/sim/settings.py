@@ -50,6 +50,11 @@ class Settings:
     liquidity: bool = True
     """A seeded crowd quotes, takes, and fills resting orders."""
     walk_bps: str = "0.5"
+    step_ms: int = 200
+    """Between two steps of the walk."""
+    levels: int = 15
+    requote_rate: float = 10.0
+    """Rates are events a second, 0: never."""
     taker_rate: float = 2.0
     hunter_rate: float = 6.0
     summary_ms: int = 500
