@@ -37,10 +37,16 @@ def newer(order: Tracked, record: OrderRecord) -> bool:
     if (record.version is None or order.version is None) and record.ts_event != order.ts_record:
         return record.ts_event > order.ts_record
     if order.ending is not None and order.ending.settles is None:
-        return False
+        # Where a change ends one leg and begins the next, both may have one time.
+        return _next_leg(order, record)
     return RANK.get(record.status or OrderStatus.SUBMITTED, 0) >= RANK.get(
         order.working or OrderStatus.SUBMITTED, 0
     )
+
+
+def _next_leg(order: Tracked, record: OrderRecord) -> bool:
+    leg = record.ids.venue_order_id
+    return may_work(order) and leg is not None and leg == order.legs[-1]
 
 
 def said_by_reply(outcome: Outcome) -> Heard:

@@ -500,6 +500,8 @@ class OrderTracker:
                 -1 if old_leg and order.legs and order.working is not None else len(order.legs), venue_id
             )
             self._by_venue[venue_id] = order
+            if order.legs[-1] == venue_id:
+                order.version = None  # versions count within one leg
         order.ids = merged_ids(order.ids, ids)
         if order.legs and order.ids.venue_order_id != order.legs[-1]:
             order.ids = merged_ids(order.ids, WireIds(venue_order_id=order.legs[-1]))

@@ -208,7 +208,9 @@ def modify_result(order: Tracked, record: OrderRecord) -> list[Action]:
     if record.modify is ModifyResult.REJECTED:
         order.modifies.remove(oldest)
         return [ModifyRejected(order.key, record.reason or "MODIFY_REJECTED", record.ts_event)]
-    moved = len(order.legs) > 1 and order.told_venue_id in order.legs[:-1]
+    # The end of the old leg, or a fill of the new one, does not say which values the new one has.
+    current = len(order.legs) > 1 and record.ids.venue_order_id == order.legs[-1]
+    moved = current and order.told_venue_id in order.legs[:-1]
     same = record.status in WORKING and oldest.fate is not Fate.LOCAL and matches(order, oldest)
     if record.modify is ModifyResult.APPLIED or moved or (same and order.values != order.told_values):
         order.modifies.remove(oldest)
