@@ -183,7 +183,7 @@ class PipeDoor(Front):
             await asyncio.get_running_loop().create_future()
         if decision.unreachable:
             raise UnreachableError(decision.unreachable)
-        if decision.refuse or self.faults.refuses():
+        if decision.refuse:
             raise UnreachableError("the connection was refused")
 
     async def _serve(

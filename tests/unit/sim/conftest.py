@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,11 @@ from venuekit.runtime.clock import ManualClock
 from venuekit.sim.exchange import Exchange, Rules
 from venuekit.sim.market import Market
 from venuekit.sim.records import Event, NewOrder, Order, OrderKind, Side
+
+_SUPPORT = str(Path(__file__).parents[2] / "support")
+if _SUPPORT not in sys.path:
+    # Pytest's importlib mode leaves the path alone.
+    sys.path.insert(0, _SUPPORT)
 
 SYMBOL = "AAA-PERP"
 

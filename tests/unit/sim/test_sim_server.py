@@ -4,82 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
+from echo_service import Echo, one_market
 
 from venuekit.interfaces.simulator import SimulatorInfo
 from venuekit.runtime.clock import RealClock
-from venuekit.sim.door import CloseKind, Connection, Request, Response
-from venuekit.sim.exchange import Exchange
+from venuekit.sim.door import CloseKind, Request, Response
 from venuekit.sim.fault_text import parse_fault
 from venuekit.sim.faults import FaultPlan
 from venuekit.sim.ledger import Ledger
-from venuekit.sim.market import Market
 from venuekit.sim.server import Server, ServerOptions, ready_line
 
 BOUND = 5.0
 
 
-class Echo:
-    """Answers every request with its own words, and every frame with itself."""
-
-    def __init__(self) -> None:
-        self.handled: list[str] = []
-        self.received: list[bytes | str] = []
-        self.ended: list[tuple[CloseKind, int]] = []
-        self.expired = 0
-        self.gate: asyncio.Event | None = None
-
-    async def handle(self, request: Request) -> Response:
-        self.handled.append(f"{request.method} {request.path}")
-        if request.path == "/v1/empty":
-            return Response(status=204)
-        words = {
-            "query": request.query,
-            "agent": request.headers.get("x-agent", ""),
-            "body": request.body.decode(),
-        }
-        return Response(status=201, body=json.dumps(words).encode(), headers={"X-Seen": str(request.id)})
-
-    def accept(self, handshake: Request) -> Response | None:
-        return Response(status=400, body=b"no") if handshake.query_value("bad") else None
-
-    def opened(self, connection: Connection) -> None:
-        connection.send("hello", "hello")
-
-    def receive(self, connection: Connection, frame: bytes | str) -> None:
-        self.received.append(frame)
-        if frame == "flood":
-            for n in range(100_000):
-                connection.send("x" * 4_000 + str(n), "flood")
-        connection.send(frame, "echo")
-
-    def closed(self, connection: Connection, kind: CloseKind, code: int) -> None:
-        self.ended.append((kind, code))
-
-    def control(self, verb: str, args: Mapping[str, object]) -> object:
-        if verb == "expire_tokens":
-            self.expired += 1
-            return {"expired": self.expired}
-        raise KeyError(verb)
-
-
 class Rig:
     def __init__(self, options: ServerOptions) -> None:
         clock = RealClock()
-        market = Market(
-            symbol="AAA-PERP",
-            base="AAA",
-            quote="USD",
-            settlement="USDC",
-            tick=Decimal("0.5"),
-            lot=Decimal("0.01"),
-            start_price=Decimal(100),
-        )
-        self.exchange = Exchange(clock, [market])
+        self.exchange = one_market(clock)
         self.ledger = Ledger(self.exchange, clock)
         self.faults = FaultPlan(clock)
         self.echo = Echo()
