@@ -12,6 +12,7 @@ VenuekitError
 │   ├── ModeRefused          maintenance, cancel-only, post-only, halted market
 │   └── NotReady             not connected, reconciling, warming up
 ├── AuthNeeded           a new token or login, then the same call can work
+│   └── TimeRefused          the time in a signed request lies outside the venue's window
 ├── OutcomeUnknown       bytes may have left: look the effect up, never resend
 │   └── SendFailed           a transport failed; carries the evidence of what may have left
 ├── GiveUp               no repetition helps
@@ -116,6 +117,14 @@ class AuthNeeded(VenuekitError):
     """The credential was refused or is missing; obtain a new token, once."""
 
     to_do = "check key and account; a token that ran out is replaced without you"
+
+
+class TimeRefused(AuthNeeded):
+    """The venue refused the time in a signed request: this machine's clock is wrong, or it took too long."""
+
+    to_do = (
+        "synchronise this machine's clock (NTP); where the venue tells its time it is measured without you"
+    )
 
 
 class OutcomeUnknown(VenuekitError):

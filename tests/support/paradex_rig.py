@@ -56,6 +56,17 @@ async def until(true: Callable[[], object], what: str, secs: float = 10.0, every
         await asyncio.sleep(every_secs)
 
 
+class SkewedClock(RealClock):
+    """The clock of a machine that is `off_ns` wrong."""
+
+    def __init__(self, off_ns: int) -> None:
+        super().__init__()
+        self.off_ns = off_ns
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + self.off_ns
+
+
 type Levels = tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]
 
 
@@ -429,7 +440,8 @@ async def opened(x: Exchange, **changes: object) -> Rig:
 
     `own` changes the venue's own config, `options` the transports', `addresses` where it connects,
     `timeouts_ms` the time of single operations, `silence_ms` the bound of both streams, `compare_ms` how
-    often the account is compared, `journal` is kept, `layers` stand around the transports.
+    often the account is compared, `journal` is kept, `layers` stand around the transports, `clock` is the
+    client's own.
     Orders lapse 0.4 s after their signature: that is how long a lost one keeps a test waiting.
     """
     config = demo_config(x)
@@ -441,7 +453,10 @@ async def opened(x: Exchange, **changes: object) -> Rig:
         addresses={**config.addresses, **changes.get("addresses", {})},
     )
     venue = OpenedVenue(
-        config, clock=RealClock(), journal=changes.get("journal"), layers=changes.get("layers")
+        config,
+        clock=changes.get("clock") or RealClock(),
+        journal=changes.get("journal"),
+        layers=changes.get("layers"),
     )
     manifest = venue.manifest
     timeouts = changes.get("timeouts_ms", {})

@@ -73,5 +73,14 @@ def _show(health: Mapping[str, object]) -> None:
     for key, one in sorted(venues.items()):
         streams = ", ".join(f"{name} {state}" for name, state in sorted(one.get("streams", {}).items()))
         orders = {True: "ready", False: "NOT READY", None: "none"}[one.get("orders")]
-        rows.append((key, str(one.get("status")), streams or "none", orders, str(one.get("unresolved"))))
-    table(("VENUE", "STATUS", "STREAMS", "ORDERS", "UNRESOLVED"), rows)
+        rows.append(
+            (key, str(one.get("status")), streams or "none", orders, str(one.get("unresolved")), _clock(one))
+        )
+    table(("VENUE", "STATUS", "STREAMS", "ORDERS", "UNRESOLVED", "CLOCK"), rows)
+
+
+def _clock(one: Mapping[str, object]) -> str:
+    """How the venue's clock stands to this machine's."""
+    offset, state = one.get("clock_offset_ms"), str(one.get("clock", "local"))
+    shown = f"{offset:+.0f} ms" if isinstance(offset, int | float) else state
+    return f"{shown} (wild)" if state == "wild" and shown != state else shown

@@ -20,6 +20,8 @@ def show(key: str, manifest: Manifest) -> None:
     say(f"  data       {', '.join(_data(manifest)) or 'none'}")
     for line in _orders(manifest):
         say(f"  orders     {line}")
+    if manifest.trades:
+        say(f"  time       {_time(manifest)}")
     if manifest.errors:
         say("  errors     shown by --errors: each code, what it proves and what to do")
 
@@ -50,7 +52,15 @@ def facts(manifest: Manifest) -> dict[str, object]:
         "data": _data(manifest),
         "orders": _orders(manifest),
         "trades": manifest.trades,
+        "time": _time(manifest),
     }
+
+
+def _time(manifest: Manifest) -> str:
+    rule = manifest.time
+    if rule is None:
+        return "this machine's: the venue tells none"
+    return f"the venue's, asked every {rule.every_ms // 1000} s"
 
 
 def _data(manifest: Manifest) -> list[str]:

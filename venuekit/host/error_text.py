@@ -15,6 +15,7 @@ PROVES: Final[Mapping[Says, str]] = {
     Says.LIMIT: "the request had no effect: too many came before it",
     Says.MODE: "the request had no effect: venue or market do not take it now",
     Says.GONE: "the order is not open; it may have been filled",
+    Says.CLOCK: "the request had no effect: its time lies outside the venue's window",
     Says.TRANSIENT: "nothing about a command: the venue is in trouble",
     Says.UNKNOWN: "nothing",
 }
@@ -28,6 +29,7 @@ _TO_DO: Final[Mapping[Says, str]] = {
     Says.LIMIT: "nothing once: reads wait; if it stays, lower `limits` in the config",
     Says.MODE: "wait until the mode ends",
     Says.GONE: "nothing: the order is looked up",
+    Says.CLOCK: "nothing once: the venue's clock is measured; if it stays, synchronise this machine's clock",
     Says.TRANSIENT: "nothing: reads are repeated, orders looked up",
     Says.UNKNOWN: "nothing: the order is looked up",
 }

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from attrs import asdict, frozen
 
 LIVE = "live"
+WILD = "wild"
 
 
 @frozen
@@ -23,11 +24,19 @@ class VenueHealth:
     """Orders whose submit has no proven outcome yet."""
     waiting: int = 0
     """Requests that wait for room under a limit."""
+    clock: str = "local"
+    """`measured`: the venue's time is known. `local`: this machine's is used. `wild`: the venue's answer is
+    too far off to be believed."""
+    clock_offset_ms: float | None = None
+    """The venue's time minus this machine's."""
+    clock_error_ms: float | None = None
+    """How far from the truth the offset may be."""
 
     @property
     def ok(self) -> bool:
         """True when everything that was asked for works."""
-        return self.orders is not False and all(state == LIVE for state in self.streams.values())
+        live = all(state == LIVE for state in self.streams.values())
+        return live and self.orders is not False and self.clock != WILD
 
 
 @frozen

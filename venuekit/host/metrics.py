@@ -77,11 +77,20 @@ def _gauges(health: NodeHealth) -> Iterator[Metric]:
     waiting = GaugeMetricFamily(
         f"{PREFIX}pacing_waiting", "requests that wait for room under a limit", labels=("venue",)
     )
+    offset = GaugeMetricFamily(
+        f"{PREFIX}clock_offset_seconds", "the venue's time minus this machine's", labels=("venue",)
+    )
+    error = GaugeMetricFamily(
+        f"{PREFIX}clock_error_seconds", "how far from the truth the offset may be", labels=("venue",)
+    )
     for key, venue in health.venues.items():
+        if venue.clock_offset_ms is not None and venue.clock_error_ms is not None:
+            offset.add_metric((key,), venue.clock_offset_ms / 1_000)
+            error.add_metric((key,), venue.clock_error_ms / 1_000)
         for stream, state in venue.streams.items():
             streams.add_metric((key, stream), int(state == LIVE))
         waiting.add_metric((key,), venue.waiting)
         if venue.orders is not None:
             ready.add_metric((key,), int(venue.orders))
             unresolved.add_metric((key,), venue.unresolved)
-    yield from (streams, ready, unresolved, waiting)
+    yield from (streams, ready, unresolved, waiting, offset, error)

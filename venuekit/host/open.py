@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from venuekit.core.symbols import Symbols
-from venuekit.errors import ConfigError, Unsupported, VenuekitError
+from venuekit.errors import ConfigError, PluginError, Unsupported, VenuekitError
 from venuekit.host.config import tuned
 from venuekit.host.defaults import DEFAULTS
 from venuekit.host.health import VenueHealth
@@ -30,6 +30,7 @@ from venuekit.runtime.rpc import StreamPort
 from venuekit.runtime.session import Session, SessionState
 from venuekit.runtime.telemetry import CounterTable
 from venuekit.runtime.tokens import TokenKeeper
+from venuekit.runtime.venue_time import ClockKeeper, ClockReading, VenueClock
 
 if TYPE_CHECKING:
     from nautilus_trader.model import AccountId, InstrumentId
@@ -108,7 +109,8 @@ class OpenedVenue:
     ) -> None:
         """`trace_commands`: one OpenTelemetry span a command (extra `tracing`)."""
         self.config = config
-        self.clock = clock
+        self.clock = VenueClock(clock)
+        """Of data and orders alike: one account has one offset."""
         self.symbols = Symbols()
         self.counters = counters or CounterTable()
         self.log = logging.getLogger(f"venuekit.{config.key}")
@@ -120,11 +122,12 @@ class OpenedVenue:
         self._trace_commands = trace_commands
         self._closers: list[Callable[[], object]] = []
         self._ports: dict[str, Requester] = {}
-        self._pacer = Pacer(self.manifest, clock, self.counters)
+        self._pacer = Pacer(self.manifest, self.clock, self.counters)
         self._parts: Parts | None = None
         self._data: MarketDataService | None = None
         self._orders: ExecutionService | None = None
         self._private: Session | None = None
+        self._clocks: ClockKeeper | None = None
         self.tokens: TokenKeeper | None = None
 
     @property
@@ -143,8 +146,16 @@ class OpenedVenue:
                     self._ports[name] = self._request_port(name, spec.kind, spec.over)
             opener = cast("OpenVenue", self._registry.load(Kind.VENUE, self.config.key))
             parts = await opener(self.context())
+            if parts.account is not None:
+                await self._measure_clock(parts)
             if parts.account is not None and parts.account.auth is not None:
-                self.tokens = TokenKeeper(parts.account.auth, self.clock, self.counters, self.log)
+                self.tokens = TokenKeeper(
+                    parts.account.auth,
+                    self.clock,
+                    self.counters,
+                    self.log,
+                    on_time_refused=self._time_refused,
+                )
                 for port in self._ports.values():
                     port.tokens = self.tokens
             loaded = await parts.instruments.load(None)
@@ -226,6 +237,7 @@ class OpenedVenue:
             sink=sink,
             account_id=account_id,
             on_token_refused=self._token_refused,
+            on_time_refused=self._time_refused,
             spans=self._spans() if self._trace_commands else None,
         )
         self._private, self._orders = session, service
@@ -234,11 +246,19 @@ class OpenedVenue:
     def health(self) -> VenueHealth:
         """How the services of this venue are now."""
         return venue_health(
-            self.config, self.manifest, self._data, self._private, self._orders, self._pacer.depth()
+            self.config,
+            self.manifest,
+            self._data,
+            self._private,
+            self._orders,
+            self._pacer.depth(),
+            self.clock.reading(),
         )
 
     async def close(self) -> None:
         """Ports and tokens are closed; the services must have been stopped by whoever started them."""
+        if self._clocks is not None:
+            await self._clocks.close()
         if self.tokens is not None:
             await self.tokens.close()
         self._journals.close()
@@ -254,6 +274,24 @@ class OpenedVenue:
         return OpenTelemetrySpans(
             venue=self.config.key, clock=self.clock, counters=self.counters, log=self.log
         )
+
+    async def _measure_clock(self, parts: Parts) -> None:
+        """The venue's time is known where it tells it, before anything is signed."""
+        if (parts.time is None) != (self.manifest.time is None):
+            raise PluginError(f"{self.config.key}: `time` of its manifest and of its parts belong together")
+        self._clocks = ClockKeeper(
+            clock=self.clock,
+            rule=self.manifest.time,
+            source=parts.time,
+            counters=self.counters,
+            log=self.log,
+        )
+        await self._clocks.start()
+
+    async def _time_refused(self) -> bool:
+        """The venue refused the time in a signed request; True when it was wrong and is right now."""
+        self.counters.inc("clock.refused_by_venue")
+        return self._clocks is not None and await self._clocks.measure()
 
     def _token_refused(self) -> None:
         """A command's reply refused the token it carried, which is the current one."""
@@ -379,6 +417,7 @@ def venue_health(
     private: Session | None = None,
     orders: ExecutionService | None = None,
     waiting: int = 0,
+    clock: ClockReading = ClockReading("local"),  # noqa: B008 - frozen
 ) -> VenueHealth:
     """How a venue is; a service that is wanted and not there yet counts as down."""
     streams: dict[str, str] = {}
@@ -393,7 +432,14 @@ def venue_health(
         orders=(orders is not None and orders.ready) if config.execution else None,
         unresolved=orders.unresolved if orders is not None else 0,
         waiting=waiting,
+        clock=clock.state,
+        clock_offset_ms=_ms(clock.offset_ns),
+        clock_error_ms=_ms(clock.error_ns),
     )
+
+
+def _ms(ns: int | None) -> float | None:
+    return None if ns is None else ns / 1_000_000
 
 
 def check_addresses(config: VenueConfig) -> None:

@@ -170,6 +170,8 @@ class Says(Enum):
     LIMIT = "limit"
     MODE = "mode"
     GONE = "gone"
+    CLOCK = "clock"
+    """The time in the request lies outside the venue's window."""
     TRANSIENT = "transient"
     UNKNOWN = "unknown"
 
@@ -253,6 +255,16 @@ class Semantics:
 
 
 @frozen
+class TimeRule:
+    """How the venue tells its own time (`Parts.time`)."""
+
+    resolution_ms: int = 1
+    """It is rounded down to this."""
+    every_ms: int = 60_000
+    """How often it is asked for."""
+
+
+@frozen
 class Manifest:
     """Everything the framework must know of a venue before it opens it."""
 
@@ -275,6 +287,8 @@ class Manifest:
     ids: IdRules | None = None
     nonces: NonceRule = NonceRule()
     semantics: Semantics = Semantics()
+    time: TimeRule | None = None
+    """None: the venue tells no time, so this machine's is signed, and a person must keep it right."""
     account_type: str = "MARGIN"
     oms_type: str = "NETTING"
     settlement: tuple[str, ...] = ()

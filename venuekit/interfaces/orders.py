@@ -70,6 +70,7 @@ class Stamp:
     """Drawn in the lane, right before signing: time, nonce, and the venue's own tick."""
 
     wall_ns: int
+    """The venue's Unix time; of one account each is a millisecond later than the one before, at least."""
     nonce: int | None = None
     tick: Tick | None = None
 
@@ -126,6 +127,8 @@ class RefusedOutcome:
     """The token was refused and nothing else was looked at: the command may go out with a new one."""
     nonce_stale: bool = False
     """The nonce was refused and nothing else was looked at: ask for the next one and stamp once more."""
+    rejects_time: bool = False
+    """The time in it was refused and nothing else was looked at: stamp once more if our clock was wrong."""
 
 
 @frozen

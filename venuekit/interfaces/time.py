@@ -18,7 +18,7 @@ class Tick:
 
 @frozen
 class AtWall:
-    """A deadline in Unix nanoseconds."""
+    """A deadline in Unix nanoseconds of the venue's clock."""
 
     ns: int
 
@@ -49,10 +49,16 @@ class Cancel(Protocol):
 
 
 class Clock(Protocol):
-    """Wall time for stamps, monotonic time for every duration, timers, and the jitter draw."""
+    """This machine's and the venue's time, monotonic time for every duration, timers, and the jitter draw."""
 
     def wall_ns(self) -> int:
-        """Unix time in nanoseconds, corrected by the measured venue offset where one is set."""
+        """This machine's Unix time in nanoseconds: for times of receipt, not for what the venue judges."""
+        ...
+
+    def venue_ns(self) -> int:
+        """The venue's Unix time in nanoseconds, this machine's where it is not known: for what is signed, for
+        the life of tokens, for deadlines, and beside times that the venue wrote.
+        """
         ...
 
     def mono_ns(self) -> int:

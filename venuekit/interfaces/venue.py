@@ -32,6 +32,14 @@ class InstrumentSource(Protocol):
         ...
 
 
+class TimeSource(Protocol):
+    """Asks the venue for its time."""
+
+    async def read(self) -> int:
+        """Its Unix time in nanoseconds; raise `VenuekitError` when it cannot be had."""
+        ...
+
+
 @frozen
 class AccountParts:
     """The trading half of a venue."""
@@ -55,6 +63,8 @@ class Parts:
     """None: this venue has no live data, its manifest names no `public` stream."""
     history: History | None = None
     account: AccountParts | None = None
+    time: TimeSource | None = None
+    """There exactly where the manifest has a `time`."""
 
 
 @frozen

@@ -255,7 +255,7 @@ class AccountReports:
 
     async def mass_status(self, lookback_mins: int | None) -> MassStatusParts:
         """See `ExecutionService.mass_status`."""
-        start = None if lookback_mins is None else self._clock.wall_ns() - lookback_mins * _MINUTE_NS
+        start = None if lookback_mins is None else self._clock.venue_ns() - lookback_mins * _MINUTE_NS
         window = Window(start_ns=start)
         rows = await self.orders(Query.OPEN, Window()) + await self.orders(Query.CLOSED, window)
         records = _newest(rows)
@@ -297,7 +297,7 @@ class AccountReports:
         return await self.fills(window)
 
     def _lagging(self, records: Sequence[OrderRecord], fills: Sequence[FillRecord]) -> bool:
-        horizon = self._clock.wall_ns() - self._settle_ns
+        horizon = self._clock.venue_ns() - self._settle_ns
         recent = [r for r in records if r.ts_event >= horizon and r.filled is not None and r.filled.raw]
         return any(
             record.filled is not None

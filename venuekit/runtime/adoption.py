@@ -69,8 +69,11 @@ def tracked_of_intent(entry: OpenIntent) -> Tracked:
     )
 
 
-def tracked_of_engine(order: Order, raw_venue_order_id: str | None) -> Tracked:
-    """An order that the engine knows and the tracker does not, e.g. one claimed from an earlier run."""
+def tracked_of_engine(order: Order, raw_venue_order_id: str | None, offset_ns: int = 0) -> Tracked:
+    """An order that the engine knows and the tracker does not, e.g. one claimed from an earlier run.
+
+    `offset_ns` is the venue's time minus this machine's, by which the engine stamped it.
+    """
     status = order.status
     if status in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_UPDATE):
         status = OrderStatus.PARTIALLY_FILLED if order.filled_qty.raw else OrderStatus.ACCEPTED
@@ -79,7 +82,8 @@ def tracked_of_engine(order: Order, raw_venue_order_id: str | None) -> Tracked:
     tracked.told_venue_id = raw_venue_order_id
     unseen = status in (OrderStatus.SUBMITTED, OrderStatus.INITIALIZED) and not order.filled_qty.raw
     tracked.fate = Fate.UNKNOWN if unseen else Fate.SEEN
-    tracked.sent_wall_ns = order.ts_init
+    # The earlier of both: from then on it is looked for.
+    tracked.sent_wall_ns = min(order.ts_init, order.ts_init + offset_ns)
     tracked.ts_accepted = order.ts_accepted or 0
     tracked.ts_last = order.ts_last
     tracked.claimed_raw = tracked.filled_raw = order.filled_qty.raw

@@ -28,11 +28,14 @@ class RealClock:
 
     def __init__(self) -> None:
         self._random = random.Random()
-        self.offset_ns = 0
 
     def wall_ns(self) -> int:
-        """Unix nanoseconds, plus the venue offset where one was measured."""
-        return time.time_ns() + self.offset_ns
+        """Unix nanoseconds."""
+        return time.time_ns()
+
+    def venue_ns(self) -> int:
+        """Unix nanoseconds: this clock knows no other."""
+        return self.wall_ns()
 
     def mono_ns(self) -> int:
         """Monotonic nanoseconds."""
@@ -84,6 +87,10 @@ class ManualClock:
     def wall_ns(self) -> int:
         """The epoch of this clock plus virtual time."""
         return self.wall_start_ns + self._now_ns
+
+    def venue_ns(self) -> int:
+        """The same: this clock knows no other."""
+        return self.wall_ns()
 
     def mono_ns(self) -> int:
         """Virtual nanoseconds since the start."""
@@ -162,6 +169,10 @@ class LoopClock:
     def wall_ns(self) -> int:
         """Unix nanoseconds as this clock shows them."""
         return self._wall_ns + (self._loop.now_ns - self._set_at_ns) * self._rate // _MILLION
+
+    def venue_ns(self) -> int:
+        """The same: this clock knows no other."""
+        return self.wall_ns()
 
     def mono_ns(self) -> int:
         """Nanoseconds since the loop began; nothing but the loop moves them."""

@@ -58,6 +58,11 @@ COUNTERS: Final[Mapping[str, str]] = {
     "auth.token_refused": "tokens that the venue refused",
     "auth.token_without_expiry": "tokens that do not say how long they live",
     "auth.token_expiry_in_the_past": "tokens that say they have ended",
+    # The venue's clock
+    "clock.answers.<worth>": "answers to what time it is, by worth; `wild`: synchronise this machine's clock",
+    "clock.failed": "questions for the venue's time without an answer",
+    "clock.refused_by_venue": "signed requests whose time the venue refused; its clock is measured anew",
+    "clock.wall_steps": "times this machine's clock was set, or the machine slept",
     # Commands
     "orders.submitted": "orders reported as submitted",
     "orders.denied": "orders denied before the wire",
@@ -67,6 +72,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "commands.stamped_again": "commands sent again after a proof that the first had no effect",
     "commands.same_bytes": "commands whose very same bytes were sent twice, where the venue recognises them",
     "commands.signature_aged": "signatures made anew because they aged before they could leave",
+    "commands.stamps_began_anew": "stamps earlier than one of a far too fast clock before them",
     "nonces.resync": "nonces read from the venue",
     "replies.<command>.<outcome>": "replies to commands, by what they prove",
     "sends_failed.<command>.<evidence>": "commands without a reply, by whether bytes may have left",

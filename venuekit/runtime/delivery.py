@@ -83,7 +83,7 @@ class Delivery:
 
     def now(self) -> Moment:
         """This moment on both clocks."""
-        return Moment(self._clock.mono_ns(), self._clock.wall_ns())
+        return Moment(self._clock.mono_ns(), self._clock.venue_ns())
 
     def do(self, actions: Sequence[Action]) -> None:
         """Every action is carried out, or counted and offered again."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
 from venuekit.core.nonce import ConsecutiveNonces, UniqueMilliseconds
+from venuekit.core.offset import RisingStamps
 from venuekit.errors import BadValue, NotReady, SendFailed, VenuekitError
 from venuekit.interfaces.manifest import NonceKind
 from venuekit.interfaces.orders import NonceFate, RefusedOutcome, Stamp, Unknown, Verdict
@@ -135,6 +136,11 @@ class StreamGate(Protocol):
         ...
 
 
+async def clock_was_right() -> bool:
+    """Nobody can measure: the refusal stands."""
+    return False
+
+
 class _Dropped(Exception):
     """The command lost its purpose while it waited."""
 
@@ -164,10 +170,13 @@ class Dispatcher:
         log: logging.Logger,
         listener: Listener,
         on_token_refused: Callable[[], None],
+        on_time_refused: Callable[[], Awaitable[bool]] = clock_was_right,
         spans: CommandSpans | None = None,
         gates: Mapping[str, StreamGate] | None = None,
     ) -> None:
-        """`gates` by port, for the ports that run over a stream."""
+        """`gates` by port, for the ports that run over a stream. `on_time_refused` says whether our time was
+        wrong.
+        """
         self._codec = codec
         self._ports = ports
         self._gates = gates or {}
@@ -180,6 +189,8 @@ class Dispatcher:
         self._listener = listener if spans is None else spans.watch(listener)
         self._spans = spans
         self._on_token_refused = on_token_refused
+        self._on_time_refused = on_time_refused
+        self.stamps = RisingStamps()
         self._lanes: dict[str, deque[Job]] = {}
         self._keys: dict[str, _KeyLane] = {}
         self._unique: dict[str, UniqueMilliseconds] = {}
@@ -274,16 +285,31 @@ class Dispatcher:
                 await key.lock.acquire()
                 verdict, prepared = await self._send(job, key)
             whole = verdict.whole
-            once_more = isinstance(whole, RefusedOutcome) and not verdict.by_order and not job.again
-            if once_more and isinstance(whole, RefusedOutcome) and (whole.rejects_token or whole.nonce_stale):
+            if (
+                isinstance(whole, RefusedOutcome)
+                and not verdict.by_order
+                and not job.again
+                and await self._helps_to_stamp_again(whole)
+            ):
                 self._counters.inc("commands.stamped_again")
                 job.again = True
                 job.sent = False
-                if whole.rejects_token:
-                    self._on_token_refused()
                 continue
             self._listener.on_replied(job, prepared, verdict)
             return
+
+    async def _helps_to_stamp_again(self, refused: RefusedOutcome) -> bool:
+        """True when the command had no effect only because of its token, its nonce or our wrong clock."""
+        if refused.rejects_token:
+            self._on_token_refused()
+        return (
+            refused.rejects_token
+            or refused.nonce_stale
+            or (
+                # A request that was merely late is not sent again: that is what the window is for.
+                refused.rejects_time and await self._on_time_refused()
+            )
+        )
 
     async def _turn(self, job: Job) -> None:
         """The limits have room, and the stream it leaves by is up if it comes up in time.
@@ -365,7 +391,7 @@ class Dispatcher:
                 self._give_back(key, stamp)
                 raise
             limit = prepared.sign_again_after
-            if limit is None or not passed(limit, self._clock.wall_ns(), self.tick):
+            if limit is None or not passed(limit, self._clock.venue_ns(), self.tick):
                 return prepared, stamp
             self._counters.inc("commands.signature_aged")
             self._give_back(key, stamp)
@@ -378,9 +404,12 @@ class Dispatcher:
                 await self._resync(lane, key)
         elif self._rule.kind is NonceKind.UNIQUE_MS:
             unique = self._unique.setdefault(lane, UniqueMilliseconds(self._rule.window_ms))
-            while (nonce := unique.draw(self._clock.wall_ns())) is None:
+            while (nonce := unique.draw(self._clock.venue_ns())) is None:
                 await self._clock.sleep_until(self._clock.mono_ns() + 1_000_000)
-        return Stamp(self._clock.wall_ns(), nonce, self.tick)
+        stamp = self.stamps.draw(self._clock.venue_ns())
+        if self.stamps.began_anew:
+            self._counters.inc("commands.stamps_began_anew")
+        return Stamp(stamp, nonce, self.tick)
 
     async def _resync(self, lane: str, key: _KeyLane) -> None:
         """The next nonce is known again: nothing of this key is in flight, and the venue was asked."""

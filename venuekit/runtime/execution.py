@@ -35,7 +35,14 @@ from venuekit.runtime.account_reads import AccountReads
 from venuekit.runtime.account_reports import AccountReports, MassStatusParts, end_of, name_of
 from venuekit.runtime.adoption import facts_of, tracked_of_engine, tracked_of_intent
 from venuekit.runtime.delivery import Delivery, Roads
-from venuekit.runtime.dispatcher import CommandKind, CommandSpans, Dispatcher, Job, PermitSource
+from venuekit.runtime.dispatcher import (
+    CommandKind,
+    CommandSpans,
+    Dispatcher,
+    Job,
+    PermitSource,
+    clock_was_right,
+)
 from venuekit.runtime.journal import Intent, plain_ids
 from venuekit.runtime.recovery import BALANCE, Recovery
 from venuekit.runtime.session import SessionState
@@ -125,11 +132,13 @@ class ExecutionService:
         sink: ExecutionSink,
         account_id: AccountId,
         on_token_refused: Callable[[], None] = lambda: None,
+        on_time_refused: Callable[[], Awaitable[bool]] = clock_was_right,
         spans: CommandSpans | None = None,
     ) -> None:
         """`ports` by the names of the manifest; `resolve` hands a stream reply to the port that waits for it.
 
-        `on_token_refused` runs when a command's reply refuses the token, before the command is stamped anew.
+        `on_token_refused` runs when a command's reply refuses the token, before the command is stamped anew;
+        `on_time_refused` when it refuses the time, and says whether that was wrong.
         """
         self._manifest = manifest
         self._codec = parts.orders
@@ -203,6 +212,7 @@ class ExecutionService:
             log=log,
             listener=self,
             on_token_refused=on_token_refused,
+            on_time_refused=on_time_refused,
             spans=spans,
             gates={name: session for name, port in manifest.ports.items() if port.kind is PortKind.STREAM},
         )
@@ -255,6 +265,7 @@ class ExecutionService:
         """Orders of an earlier run without a proven end are tracked again, and asked about."""
         for trade_key, ts_event in self._journal.delivered_fills():
             self._tracker.fills.applied(trade_key, ts_event)
+        self._dispatcher.stamps.apply_used(self._journal.last_stamp_ns)
         for intent in self._journal.open_intents():
             self._counters.inc("journal.open_intents")
             tracked = tracked_of_intent(intent)
@@ -408,7 +419,7 @@ class ExecutionService:
         if not self.ready:
             return [STREAM_RECONCILING for _ in orders]
         whole = deny_list(len(orders), self._manifest, len(orders) > 1 and any(map(contingent, orders)))
-        wall_ns = self._clock.wall_ns()
+        wall_ns = self._clock.venue_ns()
         found = [
             whole
             or self._deny_twice(order)
@@ -443,7 +454,7 @@ class ExecutionService:
         if denied is not None or number is None:
             reason = f"{denied.code}: {denied.text}" if denied is not None else ""
             shown = self._delivery.venue_order_id(tracked.key)
-            self._sink.modify_rejected(order, shown, reason, self._clock.wall_ns())
+            self._sink.modify_rejected(order, shown, reason, self._clock.venue_ns())
             return
         self._dispatch(CommandKind.MODIFY, command, (tracked.key,), number)
 
@@ -489,7 +500,7 @@ class ExecutionService:
         raw = self._reporter.raw_venue_order_id(order.venue_order_id)
         tracked = self._tracker.get(name) or self._tracker.resolve(WireIds(venue_order_id=raw))
         if tracked is None:
-            tracked = tracked_of_engine(order, raw)
+            tracked = tracked_of_engine(order, raw, self._clock.venue_ns() - self._clock.wall_ns())
             for trade_id in order.trade_ids:
                 self._tracker.fills.applied(trade_id.value, order.ts_last)
             self._tracker.adopt(tracked, self._delivery.now())
@@ -502,7 +513,7 @@ class ExecutionService:
         if tracked.ended:
             shown = self._delivery.venue_order_id(tracked.key)
             reason = f"ORDER_CLOSED: the order is {tracked.told.name}"
-            self._sink.cancel_rejected(order, shown, reason, self._clock.wall_ns())
+            self._sink.cancel_rejected(order, shown, reason, self._clock.venue_ns())
             return None
         send = self._tracker.want_cancel(tracked.key, self._delivery.now())
         return send.key if send is not None else None

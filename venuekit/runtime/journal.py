@@ -90,6 +90,11 @@ class Journal(Protocol):
         """Orders without a proven end, oldest first."""
         ...
 
+    @property
+    def last_stamp_ns(self) -> int:
+        """The latest stamp on record; 0: none."""
+        ...
+
     def delivered_fills(self) -> Sequence[tuple[str, int]]:
         """Trade keys that were delivered, with their venue times; forgotten ones are older."""
         ...
@@ -151,10 +156,13 @@ class MemoryJournal:
     _open: dict[str, OpenIntent] = field(factory=dict)
     _delivered: dict[str, int] = field(factory=dict)
     most_fills: int = 200_000
+    last_stamp_ns: int = 0
+    """See `Journal`."""
 
     def intent(self, intents: Sequence[Intent]) -> None:
         """See `Journal`."""
         for intent in intents:
+            self.last_stamp_ns = max(self.last_stamp_ns, intent.ts_ns)
             if intent.command == "submit":
                 self._open[intent.facts.client_order_id] = OpenIntent(intent, dict(intent.ids))
             elif known := self._open.get(intent.facts.client_order_id):

@@ -161,6 +161,11 @@ class FileJournal:
         """See `Journal`."""
         return self._state.memory.delivered_fills()
 
+    @property
+    def last_stamp_ns(self) -> int:
+        """See `Journal`; of orders that ended long ago it is forgotten."""
+        return self._state.memory.last_stamp_ns
+
     def used(self, client_order_id: str) -> bool:
         """See `Journal`."""
         return client_order_id in self._state.strategies

@@ -69,7 +69,7 @@ class Pacer:
         for name in self._manifest.operations[op].costs:
             text = reply.headers.get(self._manifest.buckets[name].reset_header.lower(), "")
             if text.isdigit():
-                return max(0, int(text) * 1_000_000_000 - self._clock.wall_ns())
+                return max(0, int(text) * 1_000_000_000 - self._clock.venue_ns())
         return None
 
     def apply_height(self, height: int) -> None:

@@ -81,7 +81,7 @@ class Recovery:
 
     async def first(self) -> None:
         """The account state is out and the positions' baseline is taken; raise what keeps it from that."""
-        started = self._clock.wall_ns()
+        started = self._clock.venue_ns()
         await self.balances()
         await self._reports.compare_positions()
         self._begun = True
@@ -95,7 +95,7 @@ class Recovery:
     def apply_live(self) -> None:
         """The private stream delivers again."""
         self._live = True
-        self._owes_ns = self._clock.wall_ns()
+        self._owes_ns = self._clock.venue_ns()
         if self._begun:
             self.ask("the stream is live again")
 
@@ -105,7 +105,7 @@ class Recovery:
             self._counters.inc("recovery.down")
             self._log.info("private state unknown: %s", why)
             if self._down_ns is None:
-                self._down_ns = self._clock.wall_ns()
+                self._down_ns = self._clock.venue_ns()
         self._live = False
         self._known = False
 
@@ -113,7 +113,7 @@ class Recovery:
         """A recovery runs soon, once more when one is running."""
         if not self._begun:
             return
-        self._owes_ns = self._clock.wall_ns()
+        self._owes_ns = self._clock.venue_ns()
         self._counters.inc("recovery.asked")
         if not self._running:
             self._log.info("recovering the account: %s", why)
@@ -123,7 +123,7 @@ class Recovery:
         """A read brought this of `ts_event`; a live stream that does not tell it in time is opened anew."""
         if not self.ready or ts_event < self._owes_ns + self._settle_ns:
             return
-        left = ts_event + self._settle_ns - self._clock.wall_ns()
+        left = ts_event + self._settle_ns - self._clock.venue_ns()
         if left > 0:
             self._awaited.add(what)
             self._scope.start("await_news", self._await_news(ts_event, what, left))
@@ -195,7 +195,7 @@ class Recovery:
 
     async def _once(self) -> bool:
         """True when everything was read and compared; False after a failure, which proves nothing."""
-        started, down = self._clock.wall_ns(), self._down_ns
+        started, down = self._clock.venue_ns(), self._down_ns
         since = max(0, self._unseen_ns(down if down is not None else started) - self._settle_ns)
         try:
             await self.balances()

@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from venuekit.core.token import Need, TokenMachine
-from venuekit.errors import VenuekitError
+from venuekit.errors import TimeRefused, VenuekitError
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Awaitable, Callable
 
     from venuekit.interfaces.signer import Authenticator, Token
     from venuekit.interfaces.telemetry import Counters
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
 class TokenKeeper:
     """Shared by the request ports and the private stream of one account."""
 
-    def __init__(self, auth: Authenticator, clock: Clock, counters: Counters, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        auth: Authenticator,
+        clock: Clock,
+        counters: Counters,
+        log: logging.Logger,
+        *,
+        on_time_refused: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        """`on_time_refused` measures the venue's clock and says whether our time was wrong."""
         self.auth = auth
+        self._on_time_refused = on_time_refused
         self._clock = clock
         self._counters = counters
         self._log = log
@@ -31,7 +42,7 @@ class TokenKeeper:
 
     async def get(self) -> Token:
         """A valid token; raise `AuthNeeded`, `WaitNeeded` or `SendFailed` when none can be had."""
-        need = self._machine.need(self._clock.wall_ns())
+        need = self._machine.need(self._clock.venue_ns())
         if need is Need.OBTAIN:
             self._take_off()
         elif need is Need.USE_AND_REFRESH:
@@ -73,25 +84,34 @@ class TokenKeeper:
     async def _obtain(self) -> Token:
         self._counters.inc("auth.obtain")
         try:
-            token = await self.auth.obtain()
+            token = await self._obtained()
         except BaseException:
-            self._machine.apply_failed(self._clock.wall_ns())
+            self._machine.apply_failed(self._clock.venue_ns())
             self._counters.inc("auth.obtain_failed")
             raise
         self._machine.apply_obtained(token)
         self._schedule(token)
         return token
 
+    async def _obtained(self) -> Token:
+        """A token; where the time in the request was refused and ours was wrong, at the second try."""
+        try:
+            return await self.auth.obtain()
+        except TimeRefused:
+            if self._on_time_refused is None or not await self._on_time_refused():
+                raise
+        return await self.auth.obtain()
+
     def _schedule(self, token: Token) -> None:
         if self._closed:
             return
         if self._timer is not None:
             self._timer.cancel()
-        wait = max(0, self._machine.refresh_at_ns(token) - self._clock.wall_ns())
+        wait = max(0, self._machine.refresh_at_ns(token) - self._clock.venue_ns())
         self._timer = self._clock.call_at(self._clock.mono_ns() + wait, self._due)
 
     def _due(self) -> None:
-        if not self._closed and self._machine.need(self._clock.wall_ns()) is Need.USE_AND_REFRESH:
+        if not self._closed and self._machine.need(self._clock.venue_ns()) is Need.USE_AND_REFRESH:
             self._refresh()
 
     def _background_done(self, task: asyncio.Task[Token]) -> None:

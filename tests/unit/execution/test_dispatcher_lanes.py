@@ -73,6 +73,7 @@ class Codec:
             b"free": Verdict(RefusedOutcome("NO", ""), nonce=NonceFate.FREE),
             b"stale": Verdict(RefusedOutcome("NONCE", "", nonce_stale=True), nonce=NonceFate.FREE),
             b"token": Verdict(RefusedOutcome("AUTH", "", rejects_token=True)),
+            b"time": Verdict(RefusedOutcome("CLOCK", "", rejects_time=True)),
             b"what": Verdict(Unknown("?"), nonce=NonceFate.UNCERTAIN),
         }[reply.body]
 
@@ -121,6 +122,8 @@ class Bench:
         self.log: list[str] = []
         self.journal_broken = False
         self.tokens_refused = 0
+        self.clock_was_wrong = False
+        self.times_refused = 0
         self.dispatcher = Dispatcher(
             codec=self.codec,
             ports={"rest": self.port, "rpc": self.port},
@@ -133,7 +136,13 @@ class Bench:
             log=logging.getLogger("venuekit.test"),
             listener=self,
             on_token_refused=self._token,
+            on_time_refused=self._time,
         )
+
+    async def _time(self) -> bool:
+        self.times_refused += 1
+        self.clock.advance(45_000 * MS)
+        return self.clock_was_wrong
 
     def _token(self) -> None:
         self.tokens_refused += 1
@@ -220,6 +229,56 @@ def test_a_failure_frees_the_lane() -> None:
         bench.port.break_off(Evidence.MAYBE_SENT)
         await bench.settle()
         assert bench.log == ["prepared submit:A", "failed submit:A MAYBE_SENT", "prepared cancel:A"]
+
+    run(body)
+
+
+def test_stamps_of_one_account_rise_within_a_millisecond_and_over_an_earlier_run() -> None:
+    async def body() -> None:
+        bench = Bench()
+        start = bench.clock.wall_ns()
+        bench.dispatcher.stamps.apply_used(start + 5 * MS)
+        for name in "ABC":
+            bench.put("submit", name)
+        await bench.settle()
+        drawn = [one.wall_ns for one in bench.codec.stamps]
+        assert len(drawn) == 3
+        assert [at - drawn[0] for at in drawn] == [0, MS, 2 * MS]
+        assert drawn[0] >= start + 6 * MS
+
+    run(body)
+
+
+def test_a_refused_time_is_stamped_once_more_when_our_clock_was_wrong() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.clock_was_wrong = True
+        bench.put("submit", "A")
+        await bench.settle()
+        bench.port.answer(b"time")
+        await bench.settle()
+        assert bench.port.names == ["submit:A", "submit:A"]
+        first, second = (one.wall_ns for one in bench.codec.stamps)
+        assert second - first >= 45_000 * MS
+        bench.port.answer(b"time")
+        await bench.settle()
+        assert bench.port.names == ["submit:A", "submit:A"]
+        assert bench.log[-1] == "replied submit:A RefusedOutcome"
+        assert bench.times_refused == 1
+
+    run(body)
+
+
+def test_a_refused_time_stands_when_our_clock_was_right() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.put("submit", "A")
+        await bench.settle()
+        bench.port.answer(b"time")
+        await bench.settle()
+        assert bench.port.names == ["submit:A"]
+        assert bench.log[-1] == "replied submit:A RefusedOutcome"
+        assert bench.times_refused == 1
 
     run(body)
 

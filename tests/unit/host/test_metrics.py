@@ -11,7 +11,9 @@ from venuekit.host.health import NodeHealth, VenueHealth
 from venuekit.host.metrics import exposition, metric_name
 from venuekit.runtime.counter_names import COUNTERS, family_of
 
-TOY = VenueHealth("mainnet", {"public.0": "live", "private": "backing_off"}, False, 2, 7)
+TOY = VenueHealth(
+    "mainnet", {"public.0": "live", "private": "backing_off"}, False, 2, 7, "measured", -45_000.25, 2.5
+)
 VIEW = VenueHealth("mainnet", {"public.0": "live"})
 HEALTH = NodeHealth("n", "1", 90, {"toy": TOY, "view": VIEW})
 
@@ -57,6 +59,8 @@ def test_health_as_gauges():
         ("venuekit_orders_ready", ("venue", "toy")): 0,
         ("venuekit_orders_unresolved", ("venue", "toy")): 2,
         ("venuekit_pacing_waiting", ("venue", "toy")): 7,
+        ("venuekit_clock_offset_seconds", ("venue", "toy")): -45.00025,
+        ("venuekit_clock_error_seconds", ("venue", "toy")): 0.0025,
         ("venuekit_pacing_waiting", ("venue", "view")): 0,
     }
 
@@ -114,6 +118,9 @@ def test_health_says_what_does_not_work():
         "orders": False,
         "unresolved": 2,
         "waiting": 7,
+        "clock": "measured",
+        "clock_offset_ms": -45000.25,
+        "clock_error_ms": 2.5,
     }
 
 
@@ -126,6 +133,8 @@ def test_health_says_what_does_not_work():
         (VenueHealth("e", {"public.0": "live"}, False), False),
         (VenueHealth("e", {"public.0": "connecting"}, True), False),
         (VenueHealth("e", {"public.0": "live"}, True, unresolved=3), True),
+        # Signed with this machine's time, while the venue says that it is hours off.
+        (VenueHealth("e", {"public.0": "live"}, True, clock="wild"), False),
     ],
 )
 def test_when_a_venue_is_well(venue, ok):

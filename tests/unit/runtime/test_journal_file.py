@@ -104,6 +104,10 @@ def test_the_next_owner_remembers_what_a_memory_would(path: Path, tmp_path: Path
     journal.close()
 
 
+def test_the_latest_stamp_outlives_the_process(dead: Path) -> None:
+    assert opened(dead).last_stamp_ns == T0
+
+
 def test_lines_survive_a_killed_process(dead: Path) -> None:
     journal = opened(dead)
     first, second = journal.open_intents()

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from venuekit.core.retry import FullJitter
-from venuekit.errors import AuthNeeded, SendFailed
+from venuekit.errors import AuthNeeded, SendFailed, TimeRefused
 from venuekit.interfaces.manifest import (
     BookRule,
     Bucket,
@@ -391,6 +391,31 @@ def test_a_token_that_cannot_be_had_ends_the_request_before_the_wire():
         with pytest.raises(AuthNeeded):
             await requester(port, clock, auth=auth).send(HttpRequest("submit", "POST", "/x", private=True))
         assert port.seen == []
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("was_wrong", [True, False])
+def test_a_token_whose_time_is_refused_is_asked_for_again_once_when_our_clock_was_wrong(was_wrong):
+    async def run():
+        clock, counts = ManualClock(), Counts()
+        auth = Auth(clock)
+        auth.error = TimeRefused("timestamp lies in the future")
+        measured = []
+
+        async def measure():
+            measured.append(clock.mono_ns())
+            auth.error = None
+            return was_wrong
+
+        keeper = TokenKeeper(auth, clock, counts, LOG, on_time_refused=measure)
+        if was_wrong:
+            assert (await keeper.get()).value.reveal() == "t2"
+        else:
+            with pytest.raises(TimeRefused):
+                await keeper.get()
+        assert (len(measured), auth.flights) == (1, 2 if was_wrong else 1)
+        await keeper.close()
 
     asyncio.run(run())
 

@@ -11,12 +11,13 @@ from typing import Final
 import msgspec
 from attrs import evolve
 
-from venuekit.errors import AuthNeeded, NotReady, RateLimited
+from venuekit.errors import AuthNeeded, NotReady, RateLimited, TimeRefused
+from venuekit.interfaces.manifest import Says
 from venuekit.interfaces.request import HttpRequest, Reply, RequestPort
 from venuekit.interfaces.signer import Secret, Signed, Signer, SignRequest, Token, Where
 from venuekit.interfaces.telemetry import Counters
 from venuekit.interfaces.time import AtWall, Clock
-from venuekit_paradex.errors import NotOnboarded, advice
+from venuekit_paradex.errors import ERRORS, NotOnboarded, advice
 from venuekit_paradex.keys import parse_address
 from venuekit_paradex.signing import auth_request
 
@@ -29,6 +30,7 @@ LONGEST_LIFE_SECS: Final = 3_600
 """A token that claims more is refreshed after this all the same: the venue ends sessions after 5 minutes, its
 documents say an hour, and an absurd claim must not keep a dead token in use."""
 
+_CLOCK_CODES: Final = frozenset(rule.code for rule in ERRORS if rule.says is Says.CLOCK)
 _ONBOARDING_CODES: Final = frozenset({"NOT_ONBOARDED", "ACCOUNT_NOT_FOUND"})
 
 
@@ -70,7 +72,7 @@ class ParadexAuthenticator:
 
     async def obtain(self) -> Token:
         """A fresh token; raises NotOnboarded or AuthNeeded (refused), WaitNeeded or SendFailed."""
-        issued_ns = self._clock.wall_ns()
+        issued_ns = self._clock.venue_ns()
         now_secs = issued_ns // _SECOND_NS
         expiration_secs = now_secs + SIGNATURE_LIFE_SECS
         signed = await self._sign(auth_request(timestamp_secs=now_secs, expiration_secs=expiration_secs))
@@ -85,7 +87,7 @@ class ParadexAuthenticator:
         reply = await self._port.send(
             HttpRequest(op="auth", method="POST", path=f"/auth/{self._signer.public}", headers=headers)
         )
-        jwt = _parse_reply(reply, self._clock.wall_ns())
+        jwt = _parse_reply(reply, self._clock.venue_ns())
         life_ns = self._life_ns(jwt, issued_ns)
         return Token(Secret(jwt), expires=AtWall(issued_ns + life_ns), issued=AtWall(issued_ns))
 
@@ -142,6 +144,8 @@ def _parse_reply(reply: Reply, now_ns: int) -> str:
         raise RateLimited(what, retry_after_ns=_retry_after_ns(reply.headers, now_ns))
     if body.error in _ONBOARDING_CODES:
         raise NotOnboarded(what, hint=advice(body.error))
+    if body.error in _CLOCK_CODES:
+        raise TimeRefused(what, hint=advice(body.error))
     if isinstance(reply.status, int) and 400 <= reply.status < 500:
         raise AuthNeeded(what, hint=advice(body.error))
     raise NotReady(what)

@@ -22,6 +22,7 @@ from venuekit.interfaces.manifest import (
     SnapshotFrom,
     StreamAuth,
     StreamSpec,
+    TimeRule,
 )
 from venuekit.interfaces.stream import DataKind
 from venuekit_paradex.errors import ERRORS
@@ -137,5 +138,6 @@ MANIFEST = Manifest(
     ),
     ids=IdRules(client_id_pattern=r"[A-Za-z0-9._:\-]+", client_id_max=64),
     semantics=Semantics(lookup_settles_ms=2_000, history_lag_ms=5_000),
+    time=TimeRule(),
     settlement=("USDC",),
 )

@@ -190,7 +190,7 @@ class Subkeys:
         self, *, name: str, public: str, main: StarkKey, cidrs: tuple[str, ...] = ()
     ) -> dict[str, object]:
         """The body that registers a subkey, signed by the main key for the next five minutes."""
-        now_secs = self._clock.wall_ns() // _SECOND_NS
+        now_secs = self._clock.venue_ns() // _SECOND_NS
         expiry_secs = now_secs + SIGNATURE_LIFE_SECS
         elements = (self._account, parse_address(public), now_secs, expiry_secs)
         r, s = main.sign(stark.hash_chain(stark.PedersenHasher(), elements))

@@ -320,6 +320,8 @@ def _refused(op: str, reply: Reply, *, over_stream: bool) -> Outcome:
     shown = text[:200] or code
     if says is Says.AUTH:
         return RefusedOutcome(code, shown, rejects_token=True)
+    if says is Says.CLOCK:
+        return RefusedOutcome(code, shown, rejects_time=True)
     if says is Says.GONE and op != "submit":
         return RefusedOutcome(code, shown, gone=True)
     if says in (Says.REFUSED, Says.MODE):

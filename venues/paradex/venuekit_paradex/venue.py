@@ -17,6 +17,7 @@ from venuekit_paradex.manifest import MANIFEST
 from venuekit_paradex.orders import ParadexOrders
 from venuekit_paradex.reconciliation import rest_reconciliation
 from venuekit_paradex.stream import ParadexStream
+from venuekit_paradex.time import ParadexTime
 from venuekit_paradex.wire.json import SystemConfig
 from venuekit_paradex.wire.replies import read, row_as
 
@@ -57,6 +58,7 @@ async def open_venue(ctx: VenueContext) -> Parts:
         public=partial(stream, private=False),
         history=ParadexHistory(port=ctx.ports["rest"], symbols=ctx.symbols, clock=ctx.clock),
         account=account,
+        time=ParadexTime(ctx.ports["rest"]),
     )
 
 
