@@ -82,5 +82,5 @@ def _show(health: Mapping[str, object]) -> None:
 def _clock(one: Mapping[str, object]) -> str:
     """How the venue's clock stands to this machine's."""
     offset, state = one.get("clock_offset_ms"), str(one.get("clock", "local"))
-    shown = f"{offset:+.0f} ms" if isinstance(offset, int | float) else state
+    shown = f"{round(offset):+d} ms" if isinstance(offset, int | float) else state
     return f"{shown} (wild)" if state == "wild" and shown != state else shown
