@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, ClassVar
 
-from nautilus_trader.model import InstrumentId
+from nautilus_trader.model import InstrumentId, OrderSide, Price, Quantity
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 
@@ -32,7 +32,17 @@ class Listener(Strategy):
         self.subscribe_index_prices(self._iid)
         self.subscribe_funding_rates(self._iid)
         self.subscribe_instrument_status(self._iid)
+        self.heard["strategy"].append(self)
         self.heard["start"].append(self._iid)
+
+    def buy(self, quantity: Quantity, price: Price) -> Any:
+        """An order of this strategy, submitted."""
+        order = self.order_factory.limit(self._iid, OrderSide.BUY, quantity, price)
+        self.submit_order(order)
+        return order
+
+    def on_order_fill_voided(self, event: Any) -> None:
+        self.heard["voided"].append(event)
 
     def on_mark_price(self, mark_price: Any) -> None:
         self.heard["mark"].append(mark_price)

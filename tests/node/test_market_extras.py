@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from extras_strategy import Listener
-from nautilus_trader.model import InstrumentId, MarketStatusAction, Price, Venue
+from nautilus_trader.model import InstrumentId, MarketStatusAction, OrderStatus, Price, Quantity, Venue
 from venuekit_paradex.sim import SIMULATOR
 from venuekit_paradex.sim.factory import ParadexSimulator
 
@@ -21,6 +21,7 @@ from venuekit.host.config import parse_config
 from venuekit.nautilus.node import VenueNode
 from venuekit.runtime.clock import RealClock
 from venuekit.sim.records import NewOrder, OrderKind, Side
+from venuekit.sim.records import OrderStatus as Status
 
 BTC = "BTC-USD-PERP"
 IID = InstrumentId.from_str(f"{BTC}.PARADEX")
@@ -65,6 +66,10 @@ class Rig:
         """What the node's account has of USDC."""
         account = self.cache.account_for_venue(Venue("PARADEX"))
         return None if account is None else next(iter(account.balances().values()), None)
+
+    def asked(self, label: str) -> int:
+        """How often the node asked this."""
+        return sum(one.label == label for one in self.sim.ledger.seen("request"))
 
     def net(self) -> Decimal:
         """The node's position."""
@@ -187,10 +192,62 @@ def test_balances_margins_and_positions_follow_the_account_live(monkeypatch, sbe
     run(body, monkeypatch, sbe=sbe)
 
 
-def order(rig: Rig, side: Side, quantity: str) -> None:
-    """An order of the account from elsewhere, which takes at once."""
+@pytest.mark.parametrize("sbe", [True, False], ids=["sbe", "json"])
+def test_a_fill_that_is_taken_back_reaches_strategy_position_and_balance(monkeypatch, sbe):
+    async def body(rig: Rig) -> None:
+        async def settled(what: str, size: str, total: Decimal) -> None:
+            await rig.until(f"{what}: position", lambda: rig.net() == Decimal(size))
+            await rig.until(f"{what}: balance", lambda: rig.balance().total.as_decimal() == total)
+
+        await rig.until("an account", lambda: rig.balance() is not None)
+        funds = rig.exchange.balance(rig.account).total
+        mine = rig.heard["strategy"][0].buy(Quantity.from_str("0.10000"), Price.from_str("80000.0"))
+        await cross(rig)
+        order(rig, Side.BUY, "0.05", "80000")
+        await cross(rig)
+        await rig.until("both fills", lambda: rig.net() == Decimal("0.15"))
+        first, second = rig.exchange.fills(rig.account)
+        rig.exchange.bust(first.id)
+        await settled("one bust", "0.05", funds - second.fee)
+        await rig.until("the strategy hears of it", lambda: rig.heard["voided"])
+        (event,) = rig.heard["voided"]
+        assert (event.client_order_id, event.trade_id.value) == (mine.client_order_id, first.id)
+        assert (event.voided_qty, event.commission_voided.as_decimal()) == (mine.quantity, first.fee)
+        own = rig.cache.order(mine.client_order_id)
+        assert (own.status, own.is_closed, own.filled_qty.raw) == (OrderStatus.VOIDED, True, 0)
+        # An order of nobody here is voided as well, under the name that the engine gave it.
+        rig.exchange.bust(second.id)
+        await settled("two busts", "0", funds)
+        # The whole account is read once more, and the engine is told of nothing new.
+        made, reads = len(rig.cache.orders()), rig.asked("GET /v1/positions")
+        rig.sim.server.drop_connections()
+        await rig.until("the account is read", lambda: rig.asked("GET /v1/positions") > reads)
+        assert rig.asked("GET /v1/tradebusts")
+        assert (rig.net(), len(rig.cache.orders())) == (0, made)
+        assert rig.cache.order(mine.client_order_id).status == OrderStatus.VOIDED
+
+    run(body, monkeypatch, sbe=sbe)
+
+
+async def cross(rig: Rig) -> None:
+    """The one order that rests, or soon will, is taken."""
+
+    def resting() -> list[Any]:
+        return [one for one in rig.exchange.open_orders(rig.account) if one.status is Status.OPEN]
+
+    await rig.until("an order rests", resting)
+    rig.exchange.cross(resting()[0].id)
+
+
+def order(rig: Rig, side: Side, quantity: str, price: str | None = None) -> None:
+    """An order of the account from elsewhere, which takes at once unless it has a price."""
     rig.exchange.external_order(
         NewOrder(
-            account=rig.account, market=BTC, side=side, quantity=Decimal(quantity), kind=OrderKind.MARKET
+            account=rig.account,
+            market=BTC,
+            side=side,
+            quantity=Decimal(quantity),
+            kind=OrderKind.MARKET if price is None else OrderKind.LIMIT,
+            price=None if price is None else Decimal(price),
         )
     )

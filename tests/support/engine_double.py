@@ -23,6 +23,7 @@ from nautilus_trader.model import (
     OrderCancelRejected,
     OrderExpired,
     OrderFilled,
+    OrderFillVoided,
     OrderModifyRejected,
     OrderPendingCancel,
     OrderPendingUpdate,
@@ -347,10 +348,36 @@ class EngineDouble:
         self.reasons[name] = reason
 
     @_watched
-    def fill_voided(self, order: object, trade_id: object, reason: str, ts_event: int) -> None:
-        name = order.client_order_id.value
-        assert (name, trade_id.value) in self._trades
-        self.log.append(f"{name} voided {trade_id}")
+    def fill_voided(self, client_order_id: object, trade_id: object, reason: str, ts_event: int) -> None:
+        order = {**self.external, **self.orders}.get(client_order_id.value)
+        assert order is not None, f"the engine has no order {client_order_id}"
+        (fill,) = (one for one in order.events() if isinstance(one, OrderFilled) and one.trade_id == trade_id)
+        order.apply(
+            OrderFillVoided(
+                trader_id=fill.trader_id,
+                strategy_id=fill.strategy_id,
+                instrument_id=fill.instrument_id,
+                client_order_id=fill.client_order_id,
+                venue_order_id=fill.venue_order_id,
+                account_id=fill.account_id,
+                correction_id=f"VOID-{trade_id}",
+                trade_id=trade_id,
+                voided_qty=fill.last_qty,
+                order_side=fill.order_side,
+                order_type=fill.order_type,
+                last_px=fill.last_px,
+                currency=fill.currency,
+                liquidity_side=fill.liquidity_side,
+                event_id=UUID4(),
+                ts_event=ts_event,
+                ts_init=1,
+                commission_voided=fill.commission,
+                position_id=fill.position_id,
+                reason=reason,
+                reconciliation=False,
+            )
+        )
+        self.log.append(f"{client_order_id} voided {trade_id}")
 
     def alarm(self, kind: str, text: str) -> None:
         self.alarms.append((kind, text))

@@ -24,14 +24,13 @@ from nautilus_trader.model import (
     LiquiditySide,
     OrderBook,
     OrderBookDeltas,
-    OrderFilled,
     OrderSide,
     OrderStatus,
 )
 from relay import StreamRelay, stream_relay
 from venuekit_paradex.sim import SIMULATOR
 
-from venuekit.cli.audit import OPEN, Account, Execution, OrderView, compare, read_ledger
+from venuekit.cli.audit import Account, Execution, OrderView, compare, read_ledger, standing_fills
 from venuekit.host.config import VenueConfig, parse_config
 from venuekit.host.open import OpenedVenue
 from venuekit.interfaces.stream import DataKind, Want
@@ -150,9 +149,7 @@ class Engine(EngineDouble):
                     name, not order.is_closed, order.filled_qty.as_decimal(), order.status not in waiting
                 )
             )
-            for event in order.events():
-                if not isinstance(event, OrderFilled):
-                    continue
+            for event in standing_fills(order):
                 market = event.instrument_id.symbol.value
                 sign = 1 if event.order_side == OrderSide.BUY else -1
                 positions[market] += sign * event.last_qty.as_decimal()
@@ -396,12 +393,9 @@ class Rig:
         ]
         # One that began and ended without a fill while nobody looked is none of the engine's business.
         known = {one.client_order_id for one in self.engine.belief().orders}
-        orders = [
-            row
-            for row in orders
-            if row["client_id"] in known or row["status"] in OPEN or Decimal(row["filled"])
-        ]
-        return read_ledger({**rows, "orders": orders, "fills": fills}, self.x.account)
+        truth = read_ledger({**rows, "orders": orders, "fills": fills}, self.x.account)
+        seen = tuple(one for one in truth.orders if one.client_order_id in known or one.open or one.filled)
+        return evolve(truth, orders=seen)
 
     async def settle(self, secs: float = 10.0) -> None:
         """Ledger and engine agree on every fill, order, position and balance; at most one order an id."""

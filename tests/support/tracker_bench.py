@@ -23,7 +23,7 @@ from venuekit.core.reports import Reporter
 from venuekit.core.symbols import Symbols
 from venuekit.interfaces.manifest import Semantics
 from venuekit.interfaces.reconciliation import NotFound
-from venuekit.interfaces.records import FillRecord, OrderRecord, Source, WireIds
+from venuekit.interfaces.records import BustRecord, FillRecord, OrderRecord, PositionRecord, Source, WireIds
 from venuekit.runtime.clock import ManualClock
 from venuekit.runtime.delivery import Delivery, Roads
 from venuekit.runtime.journal import MemoryJournal
@@ -125,6 +125,19 @@ class Bench:
 
     def fill(self, key: str, quantity: str, price: str = "100.0", **facts: object) -> None:
         self.do(self.tracker.apply_fill(self.fill_record(key, quantity, price, **facts), self.now))
+
+    def bust(self, key: str, *, at: int, source: Source = Source.STREAM) -> None:
+        bust = BustRecord(trade_key=key, ts_event=T0 + at * 1_000_000, source=source)
+        self.do(self.tracker.apply_bust(bust, self.now))
+
+    def position(self, signed: str, *, at: int) -> PositionRecord:
+        return PositionRecord(
+            instrument_id=self.iid,
+            signed_qty=signed,
+            avg_px="100.0",
+            ts_event=T0 + at * 1_000_000,
+            source=Source.SNAPSHOT,
+        )
 
     def wait(self, secs: float, *, answer: NotFound | None = None) -> None:
         """Time passes timer by timer; every look-up meanwhile gets `answer`, or fails when None."""

@@ -264,5 +264,9 @@ _READ: dict[str, Callable[..., dict[str, object]]] = {
     "updated": lambda order, vid, quantity, price, trigger, ts: _event(order, ts),
     "modify_rejected": lambda order, vid, reason, ts: {**_event(order, ts), "reason": reason},
     "cancel_rejected": lambda order, vid, reason, ts: {**_event(order, ts), "reason": reason},
-    "fill_voided": lambda order, trade, reason, ts: {**_event(order, ts), "trade_id": trade.value},
+    "fill_voided": lambda name, trade, reason, ts: {
+        "name": name.value,
+        "ts_event": ts,
+        "trade_id": trade.value,
+    },
 }

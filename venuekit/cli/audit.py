@@ -11,7 +11,9 @@ from attrs import Factory, frozen
 
 if TYPE_CHECKING:
     from nautilus_trader.common import Cache
-    from nautilus_trader.model import Venue
+    from nautilus_trader.model import OrderFilled, Venue
+
+    from venuekit.interfaces.model import Order
 
     type Row = Mapping[str, object]
 
@@ -146,8 +148,17 @@ def read_ledger(rows: Mapping[str, Sequence[Row]], account: str) -> Account:
         for row in own("fills")
         if not row.get("busted")
     )
+    taken_back: dict[object, Decimal] = {}
+    for row in own("fills"):
+        if row.get("busted"):
+            so_far = taken_back.get(row["order_id"], Decimal(0))
+            taken_back[row["order_id"]] = so_far + number(row, "quantity")
     orders = tuple(
-        OrderView(str(row["client_id"]), row["status"] in OPEN, number(row, "filled"))
+        OrderView(
+            str(row["client_id"]),
+            row["status"] in OPEN,
+            number(row, "filled") - taken_back.get(row.get("id"), Decimal(0)),
+        )
         for row in own("orders")
     )
     positions = {str(row["market"]): number(row, "quantity") for row in own("positions")}
@@ -155,9 +166,18 @@ def read_ledger(rows: Mapping[str, Sequence[Row]], account: str) -> Account:
     return Account(fills, orders, {name: size for name, size in positions.items() if size}, balances)
 
 
+def standing_fills(order: Order) -> list[OrderFilled]:
+    """The fills of an order that were not taken back."""
+    from nautilus_trader.model import OrderFilled, OrderFillVoided
+
+    events = order.events()
+    void = {event.trade_id for event in events if isinstance(event, OrderFillVoided)}
+    return [event for event in events if isinstance(event, OrderFilled) and event.trade_id not in void]
+
+
 def read_cache(cache: Cache, venue: Venue) -> Account:
     """What Nautilus believes of one venue's account."""
-    from nautilus_trader.model import LiquiditySide, OrderFilled, OrderStatus
+    from nautilus_trader.model import LiquiditySide, OrderStatus
 
     markets = {
         instrument.id: str(instrument.raw_symbol)
@@ -174,22 +194,21 @@ def read_cache(cache: Cache, venue: Venue) -> Account:
         )
         name = str(order.client_order_id)
         orders.append(OrderView(name, not order.is_closed, order.filled_qty.as_decimal(), not waiting))
-        for event in order.events():
-            if isinstance(event, OrderFilled):
-                fee = event.commission
-                fills.append(
-                    Execution(
-                        trade_id=str(event.trade_id),
-                        client_order_id=name,
-                        market=markets[event.instrument_id],
-                        side=event.order_side.name,
-                        quantity=event.last_qty.as_decimal(),
-                        price=event.last_px.as_decimal(),
-                        fee=Decimal(0) if fee is None else fee.as_decimal(),
-                        fee_currency="" if fee is None else str(fee.currency),
-                        liquidity="MAKER" if event.liquidity_side == LiquiditySide.MAKER else "TAKER",
-                    )
+        for event in standing_fills(order):
+            fee = event.commission
+            fills.append(
+                Execution(
+                    trade_id=str(event.trade_id),
+                    client_order_id=name,
+                    market=markets[event.instrument_id],
+                    side=event.order_side.name,
+                    quantity=event.last_qty.as_decimal(),
+                    price=event.last_px.as_decimal(),
+                    fee=Decimal(0) if fee is None else fee.as_decimal(),
+                    fee_currency="" if fee is None else str(fee.currency),
+                    liquidity="MAKER" if event.liquidity_side == LiquiditySide.MAKER else "TAKER",
                 )
+            )
     positions: dict[str, Decimal] = {}
     for position in cache.positions_open(venue=venue):
         size = position.quantity.as_decimal() * (1 if position.is_long else -1)

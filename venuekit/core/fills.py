@@ -21,6 +21,11 @@ class Standing(Enum):
     """Older than everything remembered, so whether it was applied cannot be said: a person must look."""
 
 
+def void_name(trade_key: str) -> str:
+    """The name under which a bust is remembered beside the fills."""
+    return f"void {trade_key}"
+
+
 @define
 class FillBook:
     """The keys of applied fills, at most `most`; one that was forgotten can never be applied again."""
@@ -49,6 +54,15 @@ class FillBook:
         self._seen[trade_key] = ts_event
         if len(self._seen) > self.most:
             self._forget()
+
+    def void(self, trade_key: str, ts_event: int) -> None:
+        """The venue took the fill back: it is not applied from now on, and the bust is known."""
+        self.applied(trade_key, ts_event)
+        self.applied(void_name(trade_key), ts_event)
+
+    def voided(self, trade_key: str) -> bool:
+        """True once the venue was seen to take the fill back."""
+        return void_name(trade_key) in self._seen
 
     def failed(self, trade_key: str) -> None:
         """Applying did not work: the fill is new again, the filter will not hide it."""

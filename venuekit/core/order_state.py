@@ -21,7 +21,14 @@ RAW_SCALE = 10**16
 """Nautilus keeps prices and quantities as integers of this scale."""
 
 ENDED = frozenset(
-    {OrderStatus.REJECTED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.FILLED, OrderStatus.DENIED}
+    {
+        OrderStatus.REJECTED,
+        OrderStatus.CANCELED,
+        OrderStatus.EXPIRED,
+        OrderStatus.FILLED,
+        OrderStatus.DENIED,
+        OrderStatus.VOIDED,
+    }
 )
 """Statuses after which only a late fill can follow."""
 
@@ -140,10 +147,9 @@ class FetchFills:
 class FillVoided:
     """The venue took a delivered fill back."""
 
-    key: str
+    state: OrderState
     fill: FillRecord
     side: OrderSide
-    reason: str
     ts_event: int
 
 
@@ -257,7 +263,10 @@ class Tracked:
     """Delivered fills."""
     waiting: dict[str, FillRecord] = field(factory=dict)
     """Fills known and not delivered yet."""
-    voided: set[str] = field(factory=set)
+    voided_raw: int = 0
+    """Quantity the venue took back; its order records may go on claiming it."""
+    void_told_raw: int = 0
+    """The part of it that the engine had: it works no more there, as if it were filled."""
     legs: list[str] = field(factory=list)
     """Venue order ids of this order, the current one last."""
     modifies: list[PendingModify] = field(factory=list)

@@ -15,6 +15,7 @@ from attrs import define, field
 from nautilus_trader.model import OrderStatus
 
 from venuekit.core.agenda import SOON_NS, Agenda
+from venuekit.core.busts import discount, take_back, write_off
 from venuekit.core.evidence import (
     deadlines,
     foreign,
@@ -40,7 +41,6 @@ from venuekit.core.order_state import (
     Alarm,
     CancelRejected,
     Ending,
-    FillVoided,
     ModifyRejected,
     Moment,
     OrderState,
@@ -54,6 +54,7 @@ from venuekit.core.order_state import (
     tracked_from,
 )
 from venuekit.core.telling import (
+    FEE_TRIES,
     UNTOLD,
     close_modifies,
     count,
@@ -64,7 +65,7 @@ from venuekit.core.telling import (
 )
 from venuekit.interfaces.orders import Accepted, Outcome, Received, RefusedOutcome
 from venuekit.interfaces.reconciliation import Found, NotFound
-from venuekit.interfaces.records import FillKind, FillRecord, OrderRecord, Source, WireIds
+from venuekit.interfaces.records import BustRecord, FillKind, FillRecord, OrderRecord, Source, WireIds
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.time import AfterHeight, AtWall, Tick, passed
 
@@ -91,6 +92,8 @@ class OrderTracker:
     _by_hash: dict[str, Tracked] = field(factory=dict)
     _closed: deque[Tracked] = field(factory=deque)
     _by_height: dict[str, Tracked] = field(factory=dict)
+    _early_busts: dict[str, int] = field(factory=dict)
+    """Busts of fills that no order had by then; a bust is rare, so there are few."""
     _modifies: int = 0
     _notes: list[Action] = field(factory=list)
     _agenda: Agenda = field(init=False)
@@ -315,8 +318,6 @@ class OrderTracker:
 
     def apply_fill(self, fill: FillRecord, now: Moment) -> list[Action]:
         """One execution; delivered once, with its order."""
-        if fill.reverses is not None:
-            return self._reverse(fill, fill.reverses, now)
         order = self.resolve(fill.ids)
         standing = self.fills.standing(fill.trade_key, fill.ts_event)
         if standing is Standing.TOO_OLD:
@@ -324,6 +325,8 @@ class OrderTracker:
             return [Alarm("fill_too_old", f"fill {fill.trade_key} is older than all fills remembered")]
         if standing is not Standing.NEW:
             self.counters.inc("fills.duplicates")
+            if order is not None and self._early_busts.pop(fill.trade_key, None) is not None:
+                discount(order, fill)
             return [] if order is None else self._advance(order, now)
         if order is None:
             order = self._stranger(fill.ids if named(fill.ids) else own_name(fill))
@@ -333,9 +336,6 @@ class OrderTracker:
             self.fills.applied(fill.trade_key, fill.ts_event)
             self.counters.inc("fills.before_baseline")
             return []
-        if fill.trade_key in order.voided:
-            self.fills.applied(fill.trade_key, fill.ts_event)
-            return []
         order.hear(Heard.SHOWN)
         known = order.waiting.get(fill.trade_key)
         if known is None or known.fee is None:
@@ -344,6 +344,23 @@ class OrderTracker:
         if fill.kind is not FillKind.TRADE and not order.reportable:
             from_own_words(order, fill, self.counters)
         return self._advance(order, now)
+
+    def owner(self, trade_key: str) -> Tracked | None:
+        """The order that has this fill, delivered or waiting."""
+        return next((o for o in self if trade_key in o.fills or trade_key in o.waiting), None)
+
+    def apply_bust(self, bust: BustRecord, now: Moment) -> list[Action]:
+        """The fill is void where it was delivered, and is not delivered where it was not."""
+        if self.fills.voided(bust.trade_key):
+            self.counters.inc("fills.duplicates")
+            return []
+        order = self.owner(bust.trade_key)
+        self.fills.void(bust.trade_key, bust.ts_event)
+        if order is None:
+            self._early_busts[bust.trade_key] = bust.ts_event
+            return [Alarm("void_without_order", f"fill {bust.trade_key} of no known order was taken back")]
+        self.counters.inc("fills.voided")
+        return [*take_back(order, bust), *self._advance(order, now)]
 
     def apply_look_up(self, key: str, answer: Found | NotFound, now: Moment) -> list[Action]:
         """The answer to a `LookUp`."""
@@ -408,6 +425,8 @@ class OrderTracker:
                 actions.append(self._agenda.look(order, now))
             if order.fills_due_ns is not None and order.fills_due_ns <= now.mono_ns:
                 actions += self._agenda.ask_fills(order, now)
+                if self._early_busts and order.fills_tries >= FEE_TRIES:
+                    write_off(order)
             actions += self._advance(order, now)
         return actions
 
@@ -547,7 +566,7 @@ class OrderTracker:
     def _take(self, order: Tracked, record: OrderRecord, now: Moment) -> list[Action]:
         """Merge one record into the order, end the modify it answers, and tell what is new."""
         if record.filled is not None:
-            order.claimed_raw = max(order.claimed_raw, record.filled.raw)
+            order.claimed_raw = max(order.claimed_raw, record.filled.raw - order.voided_raw)
         actions: list[Action] = []
         if order.hear(said_by_record(order, record)) is Then.ALARM and order.ended:
             status = record.status.name if record.status is not None else "filled"
@@ -588,7 +607,7 @@ class OrderTracker:
 
     def _end(self, order: Tracked, record: OrderRecord, status: OrderStatus) -> None:
         if status is OrderStatus.FILLED and order.quantity is not None and record.filled is None:
-            order.claimed_raw = max(order.claimed_raw, order.quantity.raw)
+            order.claimed_raw = max(order.claimed_raw, order.quantity.raw - order.voided_raw)
         order.ending = Ending(
             status=status,
             ts_event=record.ts_event,
@@ -662,26 +681,3 @@ class OrderTracker:
             order.look_due_ns = now.mono_ns + max(SOON_NS, answer.ask_again.ns - now.wall_ns)
             self._agenda.arm(order, now)
         return actions
-
-    def _reverse(self, fill: FillRecord, trade_key: str, now: Moment) -> list[Action]:
-        """The venue took a fill back: void it where it was delivered, else keep it from being delivered."""
-        if self.fills.standing(fill.trade_key, fill.ts_event) is not Standing.NEW:
-            self.counters.inc("fills.duplicates")
-            return []
-        order = self.resolve(fill.ids)
-        if order is None:
-            return [Alarm("void_without_order", f"fill {trade_key} of an unknown order was taken back")]
-        self.fills.applied(fill.trade_key, fill.ts_event)
-        order.voided.add(trade_key)
-        taken = order.fills.pop(trade_key, None)
-        if taken is None:
-            order.waiting.pop(trade_key, None)
-            return self._advance(order, now)
-        order.filled_raw -= taken.quantity.raw
-        order.notional_raw -= taken.quantity.raw * taken.price.raw
-        order.claimed_raw = max(0, order.claimed_raw - taken.quantity.raw)
-        self.counters.inc("fills.voided")
-        side = taken.side or order.side
-        assert side is not None, "only fills with a side are delivered"
-        void = FillVoided(order.key, taken, side, "taken back by the venue", fill.ts_event)
-        return [void, *self._advance(order, now)]

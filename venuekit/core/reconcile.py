@@ -49,10 +49,16 @@ class PositionBook:
         if fill.ts_event > self._base_ns.get(fill.instrument_id, -1):
             self._move(fill, 1 if side == OrderSide.BUY else -1)
 
-    def apply_void(self, fill: FillRecord, side: OrderSide) -> None:
-        """The fill was taken back."""
+    def apply_void(self, fill: FillRecord, side: OrderSide, ts_event: int) -> None:
+        """The fill was taken back then."""
         self.applied += 1
-        self._move(fill, -1 if side == OrderSide.BUY else 1)
+        if ts_event > self._base_ns.get(fill.instrument_id, -1):
+            self._move(fill, -1 if side == OrderSide.BUY else 1)
+
+    def explains(self, record: PositionRecord) -> bool:
+        """True when the fills make what this record says, or nothing is known to compare it with."""
+        there = int(Decimal(record.signed_qty) * RAW_SCALE)
+        return not self.started or self._raw.get(record.instrument_id, 0) == there
 
     def _move(self, fill: FillRecord, sign: int) -> None:
         if self.started:

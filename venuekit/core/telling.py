@@ -49,7 +49,7 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
     ready = ready_fills(order)
     ready_raw = sum(fill.quantity.raw for fill in ready)
     assert order.quantity is not None
-    whole = order.filled_raw + ready_raw >= order.quantity.raw > 0
+    whole = order.filled_raw + order.void_told_raw + ready_raw >= order.quantity.raw > 0
     complete = order.claimed_raw <= order.filled_raw + ready_raw and len(ready) == len(order.waiting)
     ending = final_ending(order, now, tick, replaces_id)
     actions: list[Action] = []
@@ -67,8 +67,11 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
     if order.told in WORKING and not order.modifies:
         actions += _changes(order)
     if ready:
-        status = OrderStatus.FILLED if whole else OrderStatus.PARTIALLY_FILLED
+        void = bool(order.void_told_raw)
+        status = OrderStatus.FILLED if whole and not void else OrderStatus.PARTIALLY_FILLED
         actions += _fill(order, book, ready, status)
+        if whole and void:
+            order.told = OrderStatus.VOIDED
     if ending is not None and complete and not order.ended:
         status = OrderStatus.EXPIRED if ending.status is OrderStatus.EXPIRED else OrderStatus.CANCELED
         actions.append(_report(order, status, ending.ts_event))

@@ -250,6 +250,8 @@ class Semantics:
     """True: a cancel cannot name an order by its client id, so it is held until the venue id is known."""
     modify_replaces_id: bool = False
     """True: a modify ends the order and opens another one, so a cancel seen meanwhile may be half of it."""
+    busts: bool = False
+    """True: the venue can take a fill back, and `Query.BUSTS` reads which."""
     retry_after_unit_ms: int = 1_000
     """What one unit of the `Retry-After` header means, in milliseconds."""
 

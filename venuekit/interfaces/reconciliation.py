@@ -7,7 +7,14 @@ from typing import Protocol
 
 from attrs import frozen
 
-from venuekit.interfaces.records import BalanceRecord, FillRecord, OrderRecord, PositionRecord, WireIds
+from venuekit.interfaces.records import (
+    BalanceRecord,
+    BustRecord,
+    FillRecord,
+    OrderRecord,
+    PositionRecord,
+    WireIds,
+)
 from venuekit.interfaces.stream import Page, Window
 from venuekit.interfaces.time import AtWall, Deadline
 
@@ -18,6 +25,8 @@ class Query(Enum):
     OPEN = "open"
     CLOSED = "closed"
     FILLS = "fills"
+    BUSTS = "busts"
+    """Asked only where `Semantics.busts` says that there are any."""
     POSITIONS = "positions"
     BALANCES = "balances"
 
@@ -38,7 +47,7 @@ class NotFound:
     ask_again: Deadline | None = None
 
 
-type AccountRow = OrderRecord | FillRecord | PositionRecord | BalanceRecord
+type AccountRow = OrderRecord | FillRecord | BustRecord | PositionRecord | BalanceRecord
 
 
 class ReconciliationSource(Protocol):

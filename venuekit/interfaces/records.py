@@ -118,8 +118,23 @@ class FillRecord:
     """Positive is paid, negative is a rebate; None: this source does not say."""
     liquidity: LiquiditySide | None = None
     kind: FillKind = FillKind.TRADE
-    reverses: str | None = None
-    """The trade key this record takes back (trade bust)."""
+
+
+@frozen(kw_only=True)
+class BustRecord:
+    """The venue took an execution back; it may name nothing but the execution."""
+
+    trade_key: str
+    ts_event: int
+    source: Source
+
+
+@frozen(kw_only=True)
+class MoneyMoved:
+    """An execution moved money: a second witness of it, on a channel that is not the fills'."""
+
+    trade_key: str
+    ts_event: int
 
 
 @frozen(kw_only=True)

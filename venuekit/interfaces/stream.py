@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import define, field, frozen
 
 from venuekit.errors import Unsupported
-from venuekit.interfaces.records import BalanceRecord, FillRecord, OrderRecord, PositionRecord
+from venuekit.interfaces.records import (
+    BalanceRecord,
+    BustRecord,
+    FillRecord,
+    MoneyMoved,
+    OrderRecord,
+    PositionRecord,
+)
 from venuekit.interfaces.request import Frame, Handshake, StreamRequest
 from venuekit.interfaces.signer import Token
 from venuekit.interfaces.time import Tick
@@ -177,6 +184,8 @@ type Decoded = (
     | BookUpdate
     | OrderRecord
     | FillRecord
+    | BustRecord
+    | MoneyMoved
     | PositionRecord
     | BalanceRecord
     | StreamReply

@@ -162,9 +162,11 @@ class EngineSink:
         say = self._client.generate_order_cancel_rejected
         self._tell("cancel rejected", say, order, venue_order_id, reason, ts_event)
 
-    def fill_voided(self, order: Order, trade_id: TradeId, reason: str, ts_event: int) -> None:
+    def fill_voided(
+        self, client_order_id: ClientOrderId, trade_id: TradeId, reason: str, ts_event: int
+    ) -> None:
         """The engine took the fill back from order and position."""
-        self._tell("fill voided", self._client.void_fill, order.client_order_id, trade_id, reason, ts_event)
+        self._tell("fill voided", self._client.void_fill, client_order_id, trade_id, reason, ts_event)
 
     def alarm(self, kind: str, text: str) -> None:
         """A line at level ERROR and a counter: a person must look."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from nautilus_trader.model import OrderSide, OrderStatus
 
+from venuekit.core.busts import without
 from venuekit.core.evidence import may_work
 from venuekit.core.fills import Standing
 from venuekit.core.order_state import ENDED, Alarm
@@ -17,6 +18,7 @@ from venuekit.core.reconcile import fills_under_way, missing_orders
 from venuekit.interfaces.reconciliation import Found, Query
 from venuekit.interfaces.records import (
     BalanceRecord,
+    BustRecord,
     FillRecord,
     OrderRecord,
     PositionRecord,
@@ -99,6 +101,13 @@ class AccountReports:
         unique = {row.trade_key: row for row in rows if isinstance(row, FillRecord)}
         return sorted(unique.values(), key=lambda fill: (fill.ts_event, fill.trade_key))
 
+    async def busts(self, window: Window) -> list[BustRecord]:
+        """The fills that the venue took back."""
+        if not self._semantics.busts:
+            return []
+        rows = await self._reads.rows(Query.BUSTS, window)
+        return [row for row in rows if isinstance(row, BustRecord)]
+
     async def positions(self) -> list[PositionRecord]:
         """The position rows."""
         rows = await self._reads.rows(Query.POSITIONS, Window())
@@ -119,6 +128,8 @@ class AccountReports:
         self._merge(await self.orders(Query.CLOSED, window))
         for fill in await self.fills(window):
             self._apply_fill(fill)
+        for bust in await self.busts(window):
+            self._apply_bust(bust)
         self._ask_missing(seen_open, asked)
 
     async def compare_positions(self) -> bool:
@@ -158,6 +169,12 @@ class AccountReports:
     def _apply_fill(self, fill: FillRecord) -> None:
         with self._noticing(None, (fill,)):
             self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
+
+    def _apply_bust(self, bust: BustRecord) -> None:
+        known = self._tracker.owner(bust.trade_key) is not None
+        self._delivery.do(self._tracker.apply_bust(bust, self._delivery.now()))
+        if known:
+            self._on_news(bust.ts_event, bust_of(bust))
 
     @contextmanager
     def _noticing(self, record: OrderRecord | None, fills: Sequence[FillRecord]) -> Iterator[None]:
@@ -234,7 +251,7 @@ class AccountReports:
             self._apply_fill(fill)
             tracked = self._tracker.resolve(fill.ids)
             state = self._tracker.state_of(tracked.key) if tracked is not None else None
-            if state is not None:
+            if state is not None and not self._tracker.fills.voided(fill.trade_key):
                 reports.append(self._fill_report(fill, state))
         return reports
 
@@ -260,13 +277,19 @@ class AccountReports:
         rows = await self.orders(Query.OPEN, Window()) + await self.orders(Query.CLOSED, window)
         records = _newest(rows)
         fills = await self._fills_of(records, window)
+        unlisted = not await self._void(window) <= {fill.trade_key for fill in fills}
         rows_held = await self.positions()
         orders: list[OrderStatusReport] = []
         reports: list[FillReport] = []
-        for record, own in await self._grouped(records, fills):
+        for record, every in await self._grouped(records, fills):
+            taken = [fill for fill in every if self._tracker.fills.voided(fill.trade_key)]
+            own = [fill for fill in every if fill not in taken]
+            given, record = record, without(record, own, taken, unlisted)
             if not own and not self._matters(record):
                 continue
             tracked = self._known_after(record, own)
+            if record.filled is not None and given.filled is not None:
+                tracked.voided_raw = max(tracked.voided_raw, given.filled.raw - record.filled.raw)
             state = self._tracker.state_of(tracked.key)
             if state is None:
                 continue
@@ -283,6 +306,15 @@ class AccountReports:
             if explained.get(row.instrument_id) != Decimal(row.signed_qty)
         ]
         return MassStatusParts(orders, reports, positions)
+
+    async def _void(self, window: Window) -> set[str]:
+        """Fills that were taken back: void where the engine has them, and unknown where it has not."""
+        busts = await self.busts(window)
+        for bust in busts:
+            if self._tracker.owner(bust.trade_key) is not None:
+                self._apply_bust(bust)
+            self._tracker.fills.void(bust.trade_key, bust.ts_event)
+        return {bust.trade_key for bust in busts}
 
     async def _fills_of(self, records: Sequence[OrderRecord], window: Window) -> list[FillRecord]:
         """The fills; read again while an order of the last moments claims more than history shows."""
@@ -405,6 +437,11 @@ def _same(one: WireIds, other: WireIds) -> bool:
 def end_of(order: Tracked) -> str:
     """What the end of an order is called as news."""
     return f"the end of order {order.key}"
+
+
+def bust_of(bust: BustRecord) -> str:
+    """What a bust is called as news."""
+    return f"the bust of fill {bust.trade_key}"
 
 
 def name_of(fill: FillRecord) -> str:

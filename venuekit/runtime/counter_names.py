@@ -102,6 +102,8 @@ COUNTERS: Final[Mapping[str, str]] = {
     "private.failed": "private records that could not be applied; the account is read anew",
     "private.positions": "position records seen on the private stream",
     "private.stale_balances": "balances older than what is known",
+    "private.unexplained_positions": "positions told that the fills did not make: compared over REST",
+    "private.unseen_fills": "fills that only a balance event knew: the account is compared over REST",
     "recovery.asked": "recoveries of the private state asked for",
     "recovery.done": "recoveries done",
     "recovery.failed": "recoveries that failed; they are tried again",

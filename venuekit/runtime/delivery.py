@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import frozen
+from nautilus_trader.model import ClientOrderId
 
+from venuekit.core.fills import void_name
 from venuekit.core.order_state import (
     Action,
     Alarm,
@@ -186,7 +188,8 @@ class Delivery:
         if isinstance(action, Rejected):
             self._close(action)
         elif isinstance(action, FillVoided):
-            self._positions.apply_void(action.fill, action.side)
+            self._void(action)
+            return
         order = self.orders.get(action.key)
         if order is None:
             # An order of an earlier run or of somebody else: the engine has no object to put the event on.
@@ -199,9 +202,7 @@ class Delivery:
             self._counters.inc("events.undelivered")
             self._log.exception("the event %s of order %s was not taken", type(action).__name__, action.key)
 
-    def _emit(
-        self, order: Order, action: Rejected | Updated | ModifyRejected | CancelRejected | FillVoided
-    ) -> None:
+    def _emit(self, order: Order, action: Rejected | Updated | ModifyRejected | CancelRejected) -> None:
         self._counters.inc(f"events.{type(action).__name__.lower()}")
         if isinstance(action, Rejected):
             self._sink.rejected(order, action.reason, action.ts_event, action.post_only)
@@ -216,10 +217,23 @@ class Delivery:
             )
         elif isinstance(action, ModifyRejected):
             self._sink.modify_rejected(order, self.venue_order_id(action.key), action.reason, action.ts_event)
-        elif isinstance(action, CancelRejected):
-            self._sink.cancel_rejected(order, self.venue_order_id(action.key), action.reason, action.ts_event)
         else:
-            self._sink.fill_voided(order, trade_id_of(action.fill.trade_key), action.reason, action.ts_event)
+            self._sink.cancel_rejected(order, self.venue_order_id(action.key), action.reason, action.ts_event)
+
+    def _void(self, action: FillVoided) -> None:
+        """The fill is void in position, journal and engine, whoever's order it was."""
+        state, fill = action.state, action.fill
+        self._counters.inc("events.fillvoided")
+        self._log.warning("the venue took fill %s of order %s back", fill.trade_key, state.key)
+        self._positions.apply_void(fill, action.side, action.ts_event)
+        try:
+            self._journal.filled(None, void_name(fill.trade_key), action.ts_event)
+        except VenuekitError as error:
+            self.journal_failed(error)
+        # Where a report named no client id, the engine calls the order by its venue id.
+        name = state.client_order_id or self._reporter.venue_order_id(state.venue_order_id).value
+        trade_id = trade_id_of(fill.trade_key)
+        self._sink.fill_voided(ClientOrderId(name), trade_id, "taken back by the venue", action.ts_event)
 
     def _close(self, action: Rejected) -> None:
         try:

@@ -22,18 +22,21 @@ from venuekit.interfaces.manifest import PortKind
 from venuekit.interfaces.orders import Cancel, CancelAll, Denied, Modify, Submit
 from venuekit.interfaces.records import (
     BalanceRecord,
+    BustRecord,
     FillRecord,
+    MoneyMoved,
     OrderRecord,
     PositionRecord,
-    Source,
     WireIds,
 )
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.stream import Lost, Mode, Quarantined, StreamReply, VenueMode, Window
 from venuekit.interfaces.time import Tick
 from venuekit.runtime.account_reads import AccountReads
-from venuekit.runtime.account_reports import AccountReports, MassStatusParts, end_of, name_of
+from venuekit.runtime.account_reports import AccountReports, MassStatusParts, bust_of, end_of, name_of
 from venuekit.runtime.adoption import facts_of, tracked_of_engine, tracked_of_intent
+from venuekit.runtime.balances import Balances
+from venuekit.runtime.cross_check import CrossCheck
 from venuekit.runtime.delivery import Delivery, Roads
 from venuekit.runtime.dispatcher import (
     CommandKind,
@@ -54,7 +57,6 @@ if TYPE_CHECKING:
         AccountId,
         FillReport,
         InstrumentId,
-        Money,
         OrderSide,
         OrderStatusReport,
         PositionStatusReport,
@@ -155,10 +157,6 @@ class ExecutionService:
         self._stopped = False
         self._timer: Timer | None = None
         self._timer_ns: int | None = None
-        self._balance_order: tuple[int, int] = (-1, -1)
-        self._totals_read: list[Money] | None = None
-        """Totals of the last read of balances; None: the stream told of balances since."""
-        self._streams_balances = False
         self._fills_since: int | None = None
         self._scope = TaskScope("execution", counters, log)
         self._signing = SigningRoom(parts.signer, clock)
@@ -191,15 +189,25 @@ class ExecutionService:
             counters=counters,
             on_news=self._on_news,
         )
+        self._balances = Balances(sink, counters)
         self._recovery = Recovery(
             reports=self._reports,
-            on_balance=self._on_balance,
+            on_balance=self._balances.apply,
             reconnect=session.reconnect,
             semantics=manifest.semantics,
             scope=self._scope,
             clock=clock,
             counters=counters,
             log=log,
+        )
+        self._cross_check = CrossCheck(
+            tracker=self._tracker,
+            positions=self._positions,
+            compare=self._recovery.compare,
+            read_balances=self._recovery.balances_soon,
+            scope=self._scope,
+            clock=clock,
+            counters=counters,
         )
         self._dispatcher = Dispatcher(
             codec=parts.orders,
@@ -296,11 +304,18 @@ class ExecutionService:
             self._delivery.do(self._tracker.apply_fill(item, now))
         elif isinstance(item, StreamReply):
             self._resolve(item)
+        elif isinstance(item, BustRecord):
+            if self._tracker.owner(item.trade_key) is None and not self._tracker.fills.voided(item.trade_key):
+                self._recovery.ask("a fill of no known order was taken back")
+            self._delivery.do(self._tracker.apply_bust(item, now))
         elif isinstance(item, BalanceRecord):
-            self._on_balance(item)
+            self._balances.apply(item)
+        elif isinstance(item, MoneyMoved):
+            self._balances.apply_moved()
+            self._cross_check.apply_moved(item)
         elif isinstance(item, PositionRecord):
-            # Positions and fills travel on their own; positions are compared when both were read at rest.
             self._counters.inc("private.positions")
+            self._cross_check.apply_position(item)
         elif isinstance(item, Tick):
             self._pacer.apply_height(item.height)
             self._dispatcher.tick = item
@@ -310,23 +325,6 @@ class ExecutionService:
         elif isinstance(item, Lost) or (isinstance(item, Quarantined) and item.private):
             self._recovery.ask(item.why)
 
-    def _on_balance(self, record: BalanceRecord) -> bool:
-        """True for a read whose totals moved since the read before, while the stream told of no balance.
-
-        Stream and reads need not count alike, so only a read is compared with a read.
-        """
-        order = (record.version or 0, record.ts_event)
-        if order < self._balance_order:
-            self._counters.inc("private.stale_balances")
-            return False
-        newer, self._balance_order = order > self._balance_order, order
-        self._sink.account(record.balances, record.margins, True, record.ts_event)
-        if record.source is Source.STREAM:
-            self._totals_read, self._streams_balances = None, True
-            return False
-        before, self._totals_read = self._totals_read, [one.total for one in record.balances]
-        return newer and self._streams_balances and before is not None and before != self._totals_read
-
     def _told(self, item: Decoded) -> None:
         """The stream said this itself, after a read did."""
         if isinstance(item, FillRecord):
@@ -334,7 +332,9 @@ class ExecutionService:
         elif isinstance(item, OrderRecord) and item.status in ENDED:
             if (order := self._tracker.resolve(item.ids)) is not None:
                 self._recovery.apply_told(end_of(order))
-        elif isinstance(item, BalanceRecord):
+        elif isinstance(item, BustRecord):
+            self._recovery.apply_told(bust_of(item))
+        elif isinstance(item, BalanceRecord | MoneyMoved):
             self._recovery.apply_told(BALANCE)
 
     def _on_news(self, ts_event: int, what: str) -> None:

@@ -155,9 +155,14 @@ class Recovery:
         """What is missed while all seems well is found within this and one more round."""
         while True:
             await self._clock.sleep_until(self._clock.mono_ns() + self._compare_ns)
-            if self.ready and not self._running:
-                self._counters.inc("recovery.compared")
-                self._begin()
+            if not self._running:
+                self.compare()
+
+    def compare(self) -> None:
+        """A live account is read and compared soon, with no doubt of what its stream owes."""
+        if self.ready:
+            self._counters.inc("recovery.compared")
+            self._begin()
 
     def _begin(self) -> None:
         self._wanted = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from nautilus_trader.model import (
         AccountBalance,
+        ClientOrderId,
         FillReport,
         MarginBalance,
         OrderBookDeltas,
@@ -93,8 +94,10 @@ class ExecutionSink(Protocol):
         """A cancel was refused with proof."""
         ...
 
-    def fill_voided(self, order: Order, trade_id: TradeId, reason: str, ts_event: int) -> None:
-        """The venue took a fill back."""
+    def fill_voided(
+        self, client_order_id: ClientOrderId, trade_id: TradeId, reason: str, ts_event: int
+    ) -> None:
+        """The venue took a fill back; the id is the engine's, also where the order is not ours."""
         ...
 
     def alarm(self, kind: str, text: str) -> None:

@@ -87,9 +87,9 @@ class Exchange(Trading):
         """A user's fill, busted or not."""
         return self._fills.get(fill_id)
 
-    def fills(self, account: str) -> Sequence[Fill]:
-        """All fills of the account, oldest first, busted ones left out."""
-        return [one for one in self._fills_of.get(account, ()) if one.id not in self._busted]
+    def fills(self, account: str, *, busted: bool = False) -> Sequence[Fill]:
+        """All fills of the account, oldest first, busted ones only where they are asked for."""
+        return [one for one in self._fills_of.get(account, ()) if busted or one.id not in self._busted]
 
     def is_busted(self, fill_id: str) -> bool:
         """True when `bust` took this fill back."""

@@ -158,7 +158,7 @@ def test_a_position_that_fills_explain_is_no_difference() -> None:
     assert book.apply_snapshot([_position("-0.5")]) == []
     book.apply_fill(bench.fill_record("a", "0.750"), OrderSide.BUY)
     assert book.apply_snapshot([_position("0.25")]) == []
-    book.apply_void(bench.fill_record("a", "0.750"), OrderSide.BUY)
+    book.apply_void(bench.fill_record("a", "0.750"), OrderSide.BUY, bench.now.wall_ns)
     assert book.apply_snapshot([_position("-0.5")]) == []
 
 

@@ -281,16 +281,3 @@ def test_a_fee_that_never_comes_does_not_keep_the_fill() -> None:
     bench.wait(60)
     assert bench.events()[-1] == "filled 1.000@100.0 t1"
     assert [kind for kind, _ in bench.engine.alarms] == ["fee_unknown"]
-
-
-def test_a_bust_is_told_once_and_the_fill_stays_out() -> None:
-    bench = Bench()
-    bench.order()
-    bench.fill("t1", "0.500", at=1)
-    bench.fill("b1", "0.500", at=2, reverses="t1")
-    bench.fill("b1", "0.500", at=2, reverses="t1")
-    bench.fill("t1", "0.500", at=1)
-    assert bench.events()[2:] == ["filled 0.500@100.0 t1", "voided t1"]
-    bench.fill("b2", "0.100", at=2, reverses="t9")
-    bench.fill("t9", "0.100", at=3)
-    assert bench.events()[-1] == "voided t1", "a bust that comes before its fill keeps the fill from coming"

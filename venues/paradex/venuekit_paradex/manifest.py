@@ -57,6 +57,7 @@ OPERATIONS = {
     "order": _read(_PRIVATE),
     "orders_history": _read(_PRIVATE, 20_000),
     "fills": _read(_PRIVATE, 20_000),
+    "tradebusts": _read(_PRIVATE, 20_000),
     "read_public": _read(_PUBLIC),
     "read_private": _read(_PRIVATE),
     "onboarded": _read(_PUBLIC),
@@ -137,7 +138,7 @@ MANIFEST = Manifest(
         cancel_all=True,
     ),
     ids=IdRules(client_id_pattern=r"[A-Za-z0-9._:\-]+", client_id_max=64),
-    semantics=Semantics(lookup_settles_ms=2_000, history_lag_ms=5_000),
+    semantics=Semantics(lookup_settles_ms=2_000, history_lag_ms=5_000, busts=True),
     time=TimeRule(),
     settlement=("USDC",),
 )

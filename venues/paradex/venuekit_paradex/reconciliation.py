@@ -12,12 +12,18 @@ from venuekit.errors import DecodeError, Refused
 from venuekit.interfaces.manifest import Says
 from venuekit.interfaces.reconciliation import AccountRow as AnyRow
 from venuekit.interfaces.reconciliation import Found, NotFound, Query
-from venuekit.interfaces.records import FillRecord, OrderRecord, Source, WireIds
+from venuekit.interfaces.records import BustRecord, FillRecord, OrderRecord, Source, WireIds
 from venuekit.interfaces.request import HttpRequest, RequestPort
 from venuekit.interfaces.stream import Page, Quarantined, Window
 from venuekit_paradex.history import quarantined, window_query
-from venuekit_paradex.wire.json import AccountRow, BalanceRow, FillRow, OrderRow, PositionRow, Rows
-from venuekit_paradex.wire.records import balance_record, fill_record, order_record, position_record
+from venuekit_paradex.wire.json import AccountRow, BalanceRow, BustRow, FillRow, OrderRow, PositionRow, Rows
+from venuekit_paradex.wire.records import (
+    balance_record,
+    bust_record,
+    fill_record,
+    order_record,
+    position_record,
+)
 from venuekit_paradex.wire.replies import SAYS, parse_rows, read, row_as
 from venuekit_paradex.wire.values import parse_ms
 
@@ -60,6 +66,8 @@ class ParadexReads:
             asked = window_query(window, cursor, _MOST_ROWS)
             if query is Query.FILLS:
                 body, parse = await self._rows("fills", "/fills", asked), self._fill
+            elif query is Query.BUSTS:
+                body, parse = await self._rows("tradebusts", "/tradebusts", asked), self._bust
             else:
                 asked.append(("status", "CLOSED"))
                 body = await self._rows("orders_history", "/orders-history", asked)
@@ -113,6 +121,9 @@ class ParadexReads:
 
     def _fill(self, raw: bytes) -> FillRecord:
         return fill_record(row_as(raw, FillRow), self._symbols, Source.PAGE)
+
+    def _bust(self, raw: bytes) -> BustRecord:
+        return bust_record(row_as(raw, BustRow), Source.PAGE)
 
     def _position(self, raw: bytes) -> AnyRow:
         return position_record(row_as(raw, PositionRow), self._symbols, Source.SNAPSHOT)

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from venuekit.core.symbols import Symbols
     from venuekit.interfaces.signer import Token
 
-STANDING: Final = ("orders.ALL", "fills.ALL", "positions", "account")
+WITNESSES: Final = ("balance_events", "tradebusts")
+"""Said again elsewhere, so that trading goes on where the venue refuses them."""
+STANDING: Final = ("orders.ALL", "fills.ALL", "positions", "account", *WITNESSES)
 """The channels that a private stream always holds."""
 
 # Ids of the frames that the codec itself sends; requests of the framework count from 1. At most 16 digits.
@@ -67,7 +69,7 @@ _IGNORED: Final = {
     schema.HEARTBEAT: "heartbeat",
     schema.SUBSCRIBED: "subscribed",
 }
-_PRIVATE_CHANNELS: Final = ("orders.", "fills.", "positions", "account")
+_PRIVATE_CHANNELS: Final = ("orders.", "fills.", *STANDING[2:])
 
 _BAD_DATA: Final = (DecodeError, ValueError, OverflowError, msgspec.MsgspecError, RecursionError)
 """What unreadable bytes can raise in a decoder; anything else is a mistake of ours and must be seen."""
@@ -190,7 +192,7 @@ class ParadexStream:
         error = _rpc_error.decode(envelope.error) if envelope.error else None
         asked = self._asked.pop(key, None)
         if asked is not None:
-            return (_acknowledged(*asked, error),)
+            return _acknowledged(*asked, error)
         if key >= _OWN_IDS:
             return (Quarantined("unasked", f"reply {key}"[:200], private=self._private),)
         if error is None:
@@ -207,13 +209,17 @@ class ParadexStream:
             return (Quarantined(kind, _why(error), private=private, channel=channel),)
 
 
-def _acknowledged(method: str, channel: str, error: RpcError | None) -> Decoded:
+def _acknowledged(method: str, channel: str, error: RpcError | None) -> Sequence[Decoded]:
     """The answer to a frame of our own; a channel goes by the name that we asked for."""
+    if error is not None and (method == _LOGIN or _token_refused(error)):
+        return (TokenRefused(_error_text(error)),)
     if method == _LOGIN:
-        return LoggedIn() if error is None else TokenRefused(_error_text(error))
-    if error is not None and _token_refused(error):
-        return TokenRefused(_error_text(error))
-    return TopicAck((channel,), method == "subscribe", "" if error is None else _error_text(error))
+        return (LoggedIn(),)
+    subscribed = method == "subscribe"
+    if error is not None and channel in WITNESSES:
+        refused = Quarantined("channel_refused", f"{channel}: {_error_text(error)}")
+        return (refused, TopicAck((channel,), subscribed))
+    return (TopicAck((channel,), subscribed, "" if error is None else _error_text(error)),)
 
 
 def _token_refused(error: RpcError) -> bool:

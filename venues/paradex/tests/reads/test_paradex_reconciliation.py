@@ -11,7 +11,7 @@ from venuekit_paradex.reconciliation import ParadexReads
 
 from venuekit.errors import AuthNeeded, NotReady, RateLimited, SendFailed
 from venuekit.interfaces.reconciliation import Found, NotFound, Query
-from venuekit.interfaces.records import Source, WireIds
+from venuekit.interfaces.records import BustRecord, Source, WireIds
 from venuekit.interfaces.request import Evidence, Reply
 from venuekit.interfaces.stream import Window
 from venuekit.interfaces.time import AtWall
@@ -123,6 +123,17 @@ def test_other_tokens_are_free(kit, symbols):
     ]
 
 
+def test_busts_are_paged(kit, symbols):
+    published = kit.data("rest/get_tradebusts.200.json")
+    found, port = page(kit, symbols, Query.BUSTS, {"/tradebusts": published}, Window(start_ns=1_000_000_000))
+    assert found.rows == [
+        BustRecord(trade_key="12342345", ts_event=1_681_497_002_041_000_000, source=Source.PAGE)
+    ]
+    assert found.next == published["next"]
+    assert dict(port.asked[0].query) == {"page_size": "1000", "start_at": "1000"}
+    assert port.asked[0].private
+
+
 def test_a_bad_row_is_private_doubt(kit, symbols):
     good = kit.data("recorded_rest/fetch_my_trades.json")["results"][0]
     body = {"results": [{**good, "size": "0"}, {**good, "market": "DOG"}, {}, good], "next": None}
@@ -148,7 +159,7 @@ def test_a_failure_is_never_an_empty_page(kit, symbols, query, failure, error):
             raise failure
         return failure
 
-    paths = ("/orders", "/orders-history", "/fills", "/positions", "/balance", "/account")
+    paths = ("/orders", "/orders-history", "/fills", "/tradebusts", "/positions", "/balance", "/account")
     with pytest.raises(error):
         page(kit, symbols, query, dict.fromkeys(paths, fail))
 

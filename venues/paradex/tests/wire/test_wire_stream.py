@@ -10,7 +10,7 @@ from nautilus_trader.model import AggressorSide, LiquiditySide, OrderSide, Order
 from venuekit_paradex.stream import STANDING, ParadexStream
 
 from venuekit.errors import Unsupported
-from venuekit.interfaces.records import FillKind
+from venuekit.interfaces.records import BustRecord, FillKind, MoneyMoved, Source
 from venuekit.interfaces.request import StreamRequest
 from venuekit.interfaces.signer import Secret, Token
 from venuekit.interfaces.stream import (
@@ -466,6 +466,35 @@ def test_free_lies_between_nothing_and_the_total(private, kit, total, free, show
     (balance,) = record.balances
     assert balance.free.as_decimal() == Decimal(shown)
     assert balance.total.as_decimal() == balance.free.as_decimal() + balance.locked.as_decimal()
+
+
+def test_a_bust_names_its_fill_and_nothing_else(private, kit):
+    found = only(private, json.dumps(kit.data("ws/tradebusts.json")))
+    assert found == BustRecord(
+        trade_key="12342345", ts_event=1_681_497_002_041_000_000, source=Source.STREAM
+    )
+
+
+def test_a_balance_event_is_a_witness_of_its_fill(private, kit):
+    found = only(private, json.dumps(kit.data("ws/balance_events.json")))
+    assert found == MoneyMoved(trade_key="8615262148007718462", ts_event=1_681_497_002_041_000_000)
+
+
+@pytest.mark.parametrize(("name", "field"), [("tradebusts", "busted_fill_id"), ("balance_events", "fill_id")])
+@pytest.mark.parametrize("value", ["", None, 0])
+def test_a_bust_or_a_witness_without_its_fill_is_a_private_doubt(private, kit, name, field, value):
+    found = channel_data(private, kit.data(f"ws/{name}.json"), **{field: value})
+    assert isinstance(found, Quarantined)
+    assert found.private
+
+
+@pytest.mark.parametrize("channel", ["tradebusts", "balance_events"])
+def test_a_refused_witness_is_counted_and_stops_nothing(private, channel):
+    request = sent(private.subscribe([Topic("private", channel, private=True)], TOKEN))
+    error = {"code": -32600, "message": "invalid request", "data": "invalid channel"}
+    refused, ack = private.decode(answer(request, error=error), 1)
+    assert (refused.kind, channel in refused.why, refused.private) == ("channel_refused", True, False)
+    assert ack == TopicAck((channel,), subscribed=True)
 
 
 @pytest.mark.parametrize("name", ["orders.BTC-USD-PERP", "fills.BTC-USD-PERP", "positions", "account"])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from venuekit_paradex.sim.feed import Feed
     from venuekit_paradex.sim.people import Register
     from venuekit_paradex.sim.planting import Planter
+    from venuekit_paradex.sim.settings import Settings
 
 type Params = Mapping[str, str]
 type Public = Callable[[Request, Params], Response]
@@ -56,6 +57,7 @@ class Rest:
 
     _exchange: Exchange
     _clock: Clock
+    _settings: Settings
     _desk: Desk
     _feed: Feed
     _register: Register
@@ -360,7 +362,8 @@ class Rest:
 
     def _fills(self, request: Request, params: Params, caller: Caller) -> Response:
         market = request.query_value("market")
-        true = [one for one in self._exchange.fills(caller.account) if market in (None, "", one.market)]
+        every = self._exchange.fills(caller.account, busted=self._settings.list_busted)
+        true = [one for one in every if market in (None, "", one.market)]
         shown: list[Fill] = [lie for one in true for lie in self._planter.recall(one)]
         page = paging.cut(request, shown, lambda row: (millis(row.ts_ns), row.id))
         return reply(render.page([render.fill(row) for row in page.rows], page.next, page.prev))

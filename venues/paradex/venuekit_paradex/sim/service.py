@@ -71,6 +71,7 @@ class ParadexService:
         self.rest = Rest(
             self.exchange,
             self._clock,
+            self._settings,
             self.desk,
             self.feed,
             self.register,

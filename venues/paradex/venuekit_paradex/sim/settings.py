@@ -68,6 +68,8 @@ class Settings:
     simple_http_port: Port = 8080
     simple_ws_port: Port = 8081
     """Ports of the simple door; 0 takes a free one."""
+    list_busted: bool = False
+    """`GET /fills` goes on listing fills that were taken back; the venue does not say whether it does."""
     fixtures: str = ""
     """Folder with answers of the venue that say which markets, funds and positions there are at the start."""
 

@@ -114,6 +114,20 @@ class AccountRow(Struct, gc=False, kw_only=True):
     seq_no: Number = None
 
 
+class BustRow(Struct, gc=False):
+    """A fill that the venue took back."""
+
+    busted_fill_id: str
+    created_at: Number
+
+
+class BalanceEventRow(Struct, gc=False):
+    """What a fill did to the settlement balance; the amounts are read with the account."""
+
+    fill_id: str
+    created_at: Number
+
+
 class BalanceRow(Struct, gc=False):
     """What the account holds of one token."""
 

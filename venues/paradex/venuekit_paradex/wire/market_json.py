@@ -16,12 +16,14 @@ from nautilus_trader.model import (
 )
 
 from venuekit.errors import DecodeError
-from venuekit.interfaces.records import Source
+from venuekit.interfaces.records import MoneyMoved, Source
 from venuekit.interfaces.stream import BookUpdate, Decoded, Ignored, InstrumentChanged
 from venuekit_paradex.wire.json import (
     AccountRow,
+    BalanceEventRow,
     BboRow,
     BookRow,
+    BustRow,
     FillRow,
     FundingRow,
     LevelRow,
@@ -32,7 +34,13 @@ from venuekit_paradex.wire.json import (
     TradeRow,
 )
 from venuekit_paradex.wire.market_sbe import funding, summary
-from venuekit_paradex.wire.records import balance_record, fill_record, order_record, position_record
+from venuekit_paradex.wire.records import (
+    balance_record,
+    bust_record,
+    fill_record,
+    order_record,
+    position_record,
+)
 from venuekit_paradex.wire.sbe import has_empty_side, symbol_of
 from venuekit_paradex.wire.values import (
     EXPONENT,
@@ -190,6 +198,18 @@ def _position(data: bytes, symbols: Symbols, _ts_init: int) -> Sequence[Decoded]
     return (position_record(msgspec.json.decode(data, type=PositionRow), symbols, Source.STREAM),)
 
 
+def _bust(data: bytes, _symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
+    return (bust_record(msgspec.json.decode(data, type=BustRow), Source.STREAM),)
+
+
+def _balance_event(data: bytes, _symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
+    row = msgspec.json.decode(data, type=BalanceEventRow)
+    ts_event = parse_ms(row.created_at, "the time of the balance event")
+    if not row.fill_id:
+        raise DecodeError("a balance event of no fill", kind="bad_balance_event")
+    return (MoneyMoved(trade_key=row.fill_id, ts_event=ts_event),)
+
+
 def _account(data: bytes, _symbols: Symbols, _ts_init: int) -> Sequence[Decoded]:
     return (balance_record(msgspec.json.decode(data, type=AccountRow), (), Source.STREAM),)
 
@@ -205,6 +225,8 @@ _PARSERS: Final[dict[str, Callable[[bytes, Symbols, int], Sequence[Decoded]]]] =
     "fills": _fill,
     "positions": _position,
     "account": _account,
+    "tradebusts": _bust,
+    "balance_events": _balance_event,
 }
 
 

@@ -20,6 +20,7 @@ from nautilus_trader.model import (
 from venuekit.errors import DecodeError
 from venuekit.interfaces.records import (
     BalanceRecord,
+    BustRecord,
     FillKind,
     FillRecord,
     ModifyResult,
@@ -47,7 +48,14 @@ if TYPE_CHECKING:
     from nautilus_trader.model import Currency
 
     from venuekit.core.symbols import Symbol, Symbols
-    from venuekit_paradex.wire.json import AccountRow, BalanceRow, FillRow, OrderRow, PositionRow
+    from venuekit_paradex.wire.json import (
+        AccountRow,
+        BalanceRow,
+        BustRow,
+        FillRow,
+        OrderRow,
+        PositionRow,
+    )
 
 SIDES: Final = {"BUY": OrderSide.BUY, "SELL": OrderSide.SELL}
 _TYPES: Final = {
@@ -231,6 +239,13 @@ def _exact_or_cut(value: Number, currency: Currency) -> Money:
     except InvalidOperation:
         raise DecodeError("an amount beyond every currency", kind="bad_number") from None
     return Money.from_decimal(amount, currency)
+
+
+def bust_record(row: BustRow, source: Source) -> BustRecord:
+    """A fill that was taken back; raises DecodeError."""
+    if not row.busted_fill_id:
+        raise DecodeError("a bust of no fill", kind="bad_bust")
+    return BustRecord(trade_key=row.busted_fill_id, ts_event=_time(row.created_at), source=source)
 
 
 _LONG_SIDES: Final = {"LONG": 1, "BUY": 1, "SHORT": -1, "SELL": -1, "": 0}
