@@ -11,7 +11,7 @@ from paradex_rig import BTC, ETH, Rig, run, until
 from venuekit.interfaces.stream import DataKind
 
 FAST_SILENCE = {"silence_ms": 700, "options": {"stream.ping_ms": "150"}}
-TOPICS = ("orders.ALL", "fills.ALL", "positions", "account")
+TOPICS = ("orders.ALL", "fills.ALL", "positions", "account", "balance_events", "tradebusts")
 
 
 def private_frames(rig: Rig) -> list[list[str]]:
