@@ -199,10 +199,13 @@ def fill_record(
 
     A row without a fee currency is in the market's settlement currency, unless its form cannot carry one
     (`currency_known` False): then the fee is not said. An unknown kind loses the kind, never the fill.
+    What no order made (a transfer) names none.
     """
     symbol = symbol_of(symbols, row.market)
+    kind = _FILL_KINDS.get(row.fill_type or "", FillKind.TRADE)
     size, price = parse_e8(row.size, "the fill's size"), parse_e8(row.price, "the fill's price")
-    if not row.id or not row.order_id or size <= 0 or price < 0:
+    nameless = not row.order_id and kind is FillKind.TRADE
+    if not row.id or nameless or size <= 0 or price < 0:
         raise DecodeError("a fill without id, order, size or price", kind="bad_fill")
     fee: Money | None = None
     if row.fee not in (None, "") and (row.fee_currency or currency_known):
@@ -210,7 +213,7 @@ def fill_record(
         fee = _exact_or_cut(row.fee, currency)
     return FillRecord(
         trade_key=row.id,
-        ids=WireIds(client_order_id=row.client_id or None, venue_order_id=row.order_id),
+        ids=WireIds(client_order_id=row.client_id or None, venue_order_id=row.order_id or None),
         instrument_id=symbol.instrument_id,
         quantity=exact_size(size, symbol),
         price=exact_price(price, symbol),
@@ -219,7 +222,7 @@ def fill_record(
         side=SIDES.get(row.side),
         fee=fee,
         liquidity=_LIQUIDITY.get(row.liquidity or ""),
-        kind=_FILL_KINDS.get(row.fill_type or "", FillKind.TRADE),
+        kind=kind,
     )
 
 
