@@ -407,3 +407,18 @@ def test_a_fill_is_doubled_only_where_the_order_has_room_for_it(bench) -> None:
     bench.exchange.cross(partial["id"], Decimal("0.05"))
     told = [row["order_id"] for row in bench.rest("GET", "/fills").json["results"]]
     assert sorted(told) == sorted([whole["id"], partial["id"], partial["id"]])
+
+
+def test_history_can_lag_behind_what_happened(make_bench) -> None:
+    bench = make_bench(history_lag_ms="3000").login()
+    bench.quote()
+    bench.rest("POST", "/orders", bench.order(price="83500", client_id="taker"))
+    bench.after(10)
+    (fill,) = bench.exchange.fills(bench.person.account)
+    assert bench.rest("GET", "/positions").json["results"][0]["size"] == "0.1", "positions know it at once"
+    for wait, there in ((2_980, 0), (20, 1)):
+        bench.after(wait)
+        fills = bench.rest("GET", "/fills").json["results"]
+        closed = bench.rest("GET", "/orders-history", query={"status": "CLOSED"}).json["results"]
+        assert (len(fills), len(closed)) == (there, there)
+    assert fills[0]["id"] == fill.id

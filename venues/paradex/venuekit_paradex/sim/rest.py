@@ -356,14 +356,22 @@ class Rest:
             more = ((wanted, status(order)), (kind, order.request.tags.get("type", "")))
             return all(not value or value == actual for value, actual in (*asked, *more))
 
-        rows = [order for order in self._exchange.orders(caller.account) if fits(order)]
+        rows = [
+            order
+            for order in self._exchange.orders(caller.account)
+            if fits(order) and (status(order) != "CLOSED" or self._listed(order.updated_ns))
+        ]
         page = paging.cut(request, rows, lambda row: (millis(row.created_ns), row.id))
         return reply(render.page([self._body(row) for row in page.rows], page.next, page.prev))
+
+    def _listed(self, ts_ns: int) -> bool:
+        """True once history shows what happened then."""
+        return self._clock.wall_ns() >= ts_ns + self._settings.history_lag_ms * 1_000_000
 
     def _fills(self, request: Request, params: Params, caller: Caller) -> Response:
         market = request.query_value("market")
         every = self._exchange.fills(caller.account, busted=self._settings.list_busted)
-        true = [one for one in every if market in (None, "", one.market)]
+        true = [one for one in every if market in (None, "", one.market) and self._listed(one.ts_ns)]
         shown: list[Fill] = [lie for one in true for lie in self._planter.recall(one)]
         page = paging.cut(request, shown, lambda row: (millis(row.ts_ns), row.id))
         return reply(render.page([render.fill(row) for row in page.rows], page.next, page.prev))

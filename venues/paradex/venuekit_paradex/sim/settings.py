@@ -36,6 +36,8 @@ class Settings:
     modify_delay_ms: int = 5
     jitter_ms: int = 2
     """Seeded, up to this much more on each of the three delays."""
+    history_lag_ms: int = 0
+    """Closed orders and fills come into their lists this much later; the streams tell them at once."""
     limits: bool = True
     sbe_min: int = 0
     sbe_max: int = 2
