@@ -186,8 +186,10 @@ class ParadexReads:
             page = _parsed(body.results, parse)
             rows += page.rows
             readable = readable and not page.quarantined
-            if not body.next or body.next == cursor:
+            if not body.next:
                 return rows, readable
+            if body.next == cursor:
+                break
             cursor = body.next
         return rows, False
 

@@ -9,7 +9,7 @@ import pytest
 from nautilus_trader.model import LiquiditySide, OrderStatus
 from venuekit_paradex.reconciliation import ParadexReads
 
-from venuekit.errors import AuthNeeded, NotReady, RateLimited, SendFailed
+from venuekit.errors import AuthNeeded, DecodeError, NotReady, RateLimited, SendFailed
 from venuekit.interfaces.reconciliation import Found, NotFound, Query
 from venuekit.interfaces.records import BustRecord, Source, WireIds
 from venuekit.interfaces.request import Evidence, Reply
@@ -150,6 +150,12 @@ def test_a_bad_row_is_private_doubt(kit, symbols):
         (Reply(401, b""), AuthNeeded),
         (Reply(429, b""), RateLimited),
         (Reply(503, b"<html>"), NotReady),
+        (Reply(200, b"<html>maintenance</html>"), DecodeError),
+        (Reply(200, b""), DecodeError),
+        (Reply(200, b"{}"), DecodeError),
+        (Reply(200, b'{"results":null}'), DecodeError),
+        (Reply(200, b'{"results":[{"id":"1"'), DecodeError),
+        (Reply(200, b'{"error":"INTERNAL_ERROR","message":"try later"}'), DecodeError),
         (SendFailed("lost", evidence=Evidence.MAYBE_SENT), SendFailed),
     ],
 )
@@ -292,6 +298,15 @@ def test_endless_pages_are_not_conclusive(kit, symbols):
     found, asked = look_up(kit, symbols, OURS, answers)
     assert found == NotFound(conclusive=False)
     assert sum(path == "/orders-history" for path, _ in asked) == 20
+
+
+@pytest.mark.parametrize("path", ["/orders-history", "/fills"])
+def test_pages_that_repeat_are_not_conclusive(kit, symbols, path):
+    same = {"results": [], "next": "again"}
+    answers = {"/orders": EMPTY, "/orders-history": EMPTY, "/fills": EMPTY, path: same}
+    found, asked = look_up(kit, symbols, OURS, answers)
+    assert found == NotFound(conclusive=False), "what lies behind them was not seen"
+    assert sum(one == path for one, _ in asked) <= 3
 
 
 def test_without_any_id_nothing_is_asked(kit, symbols):
