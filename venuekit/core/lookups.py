@@ -53,6 +53,11 @@ def _vanished(order: Tracked, settled: bool, asked: Moment, now: Moment, agenda:
         if order.denied_existence == 1:
             return [FetchFills(max(0, order.sent_wall_ns - agenda.settle_ns))]
         order.ending = Ending(OrderStatus.EXPIRED, now.wall_ns, None, "expired in silence", confirmed=True)
+    elif order.denied_existence == 1:
+        order.denied_mono_ns = asked.mono_ns
+    elif asked.mono_ns - order.denied_mono_ns < agenda.settle_ns:
+        # It may have ended just before it was denied first, and history lags.
+        return []
     elif order.ours and "vanished" not in order.alarmed:
         order.alarmed.add("vanished")
         return [Alarm("order_vanished", f"the venue had order {order.key} and now denies it")]

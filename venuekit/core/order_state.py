@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -281,6 +282,8 @@ class Tracked:
     fills_tries: int = 0
     denied_existence: int = 0
     """Conclusive not-found answers in a row for an order the venue once had."""
+    denied_mono_ns: int = 0
+    """When the first of them was asked for."""
     retry_ns: int | None = None
     """A report was not taken; offer it again then."""
     retry_tries: int = 0
@@ -332,7 +335,7 @@ class Tracked:
         assert self.instrument_id is not None
         assert self.side is not None
         assert self.quantity is not None
-        average = Decimal(notional_raw) / (filled_raw * RAW_SCALE) if filled_raw else None
+        average = Decimal(notional_raw) / (filled_raw * RAW_SCALE) if filled_raw and notional_raw else None
         return OrderState(
             key=self.key,
             client_order_id=self.key if self.ours else None if self.foreign else self.ids.client_order_id,
@@ -391,6 +394,38 @@ def merged_ids(old: WireIds, new: WireIds) -> WireIds:
         ends=new.ends or old.ends,
         lapses=new.lapses or old.lapses,
     )
+
+
+def take_claim(order: Tracked, record: OrderRecord, fills: Sequence[FillRecord]) -> None:
+    """What the record claims counts as told, at the average it gives: its other fills are out of reach.
+
+    A fill that is older than the record is one of them, however late it comes.
+    """
+    claimed = record.filled.raw if record.filled is not None else 0
+    if record.avg_px is not None:
+        order.notional_raw = int(Decimal(record.avg_px) * RAW_SCALE) * claimed
+    elif order.filled_raw:
+        order.notional_raw = order.notional_raw * claimed // order.filled_raw
+    order.filled_raw = claimed
+    # Records may be dated in milliseconds and fills finer: the whole millisecond belongs to the record.
+    end_ns = record.ts_event // 1_000_000 * 1_000_000 + 999_999
+    order.base_ts = max(end_ns, *(fill.ts_event for fill in fills), 0)
+
+
+def settle_baseline(order: Tracked, record: OrderRecord) -> None:
+    """The status that the record gives, with the fills counted so far, is the one that was told."""
+    status = record.status
+    if status in ENDED:
+        order.ending = Ending(status, record.ts_event, record.ids.venue_order_id, record.reason)
+        order.told = status
+    elif order.quantity is not None and order.filled_raw >= order.quantity.raw > 0:
+        # The record is older than the last fill: the engine ends the order with that.
+        order.told = OrderStatus.FILLED
+    elif status in WORKING or order.filled_raw:
+        order.working = status if status in WORKING else OrderStatus.PARTIALLY_FILLED
+        order.told = OrderStatus.PARTIALLY_FILLED if order.filled_raw else OrderStatus.ACCEPTED
+    order.told_venue_id = order.venue_name()
+    order.told_values = order.values
 
 
 def take_facts(order: Tracked, record: OrderRecord) -> None:

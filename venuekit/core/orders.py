@@ -50,6 +50,8 @@ from venuekit.core.order_state import (
     SendCancel,
     Tracked,
     merged_ids,
+    settle_baseline,
+    take_claim,
     take_facts,
     tracked_from,
 )
@@ -467,24 +469,13 @@ class OrderTracker:
                 self.fills.applied(fill.trade_key, fill.ts_event)
         claimed = record.filled.raw if record.filled is not None else order.filled_raw
         if claimed > order.filled_raw:
-            order.base_ts = max((fill.ts_event for fill in fills), default=record.ts_event)
-            order.filled_raw = claimed
+            take_claim(order, record, fills)
         order.claimed_raw = order.filled_raw
-        self._settle_baseline(order, record, now)
-        return order
-
-    def _settle_baseline(self, order: Tracked, record: OrderRecord, now: Moment) -> None:
-        status = record.status
-        if status in ENDED:
-            order.ending = Ending(status, record.ts_event, record.ids.venue_order_id, record.reason)
-            order.told = status
+        settle_baseline(order, record)
+        if order.ended:
             self._retire(order)
-        elif status in WORKING or order.filled_raw:
-            order.working = status if status in WORKING else OrderStatus.PARTIALLY_FILLED
-            order.told = OrderStatus.PARTIALLY_FILLED if order.filled_raw else OrderStatus.ACCEPTED
-        order.told_venue_id = order.venue_name()
-        order.told_values = order.values
         self._agenda.plan(order, now)
+        return order
 
     # --- bookkeeping
 

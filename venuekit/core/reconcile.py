@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 from nautilus_trader.model import OrderSide
 
+from venuekit.core.busts import without
 from venuekit.core.order_state import RAW_SCALE, WORKING, Moment, Tracked
+from venuekit.interfaces.records import FillRecord, OrderRecord, WireIds
 
 if TYPE_CHECKING:
     from nautilus_trader.model import InstrumentId
 
     from venuekit.core.orders import OrderTracker
-    from venuekit.interfaces.records import FillRecord, PositionRecord
+    from venuekit.interfaces.records import PositionRecord
 
 
 _MS = 1_000_000
@@ -74,7 +76,7 @@ class PositionBook:
         if not self.started:
             # Positions may be dated in milliseconds and fills finer: the whole millisecond belongs to it.
             self._base_ns = {one.instrument_id: one.ts_event // _MS * _MS + _MS - 1 for one in positions}
-        venue = {record.instrument_id: int(Decimal(record.signed_qty) * RAW_SCALE) for record in positions}
+        venue = raw_positions(positions)
         differences = []
         was_started, self.started = self.started, True
         for instrument_id in sorted({*venue, *self._raw}, key=str):
@@ -93,10 +95,148 @@ class PositionBook:
                 self._doubtful[instrument_id] = there - here
         return differences
 
+    def apply_baseline(self, positions: Mapping[InstrumentId, int]) -> None:
+        """The engine is being told of these positions, and of every fill that is in them."""
+        self._raw, self._base_ns, self._doubtful = dict(positions), {}, {}
+        self.started = True
+
+    def differing(self, positions: Iterable[PositionRecord]) -> list[Difference]:
+        """Where the venue's whole list is not what the fills make; nothing changes."""
+        venue = raw_positions(positions) if self.started else self._raw
+        return [
+            Difference(iid, Decimal(here) / RAW_SCALE, Decimal(there) / RAW_SCALE)
+            for iid in sorted({*venue, *self._raw}, key=str)
+            if (there := venue.get(iid, 0)) != (here := self._raw.get(iid, 0))
+        ]
+
     @property
     def doubtful(self) -> bool:
         """True while a difference was seen once: read fills and positions again."""
         return bool(self._doubtful)
+
+
+def raw_positions(positions: Iterable[PositionRecord]) -> dict[InstrumentId, int]:
+    """Signed sizes by instrument, as whole numbers of Nautilus's scale."""
+    return {one.instrument_id: int(Decimal(one.signed_qty) * RAW_SCALE) for one in positions}
+
+
+@define(eq=False)
+class OrderWithFills:
+    """One order of the account with those of its fills that were read."""
+
+    given: OrderRecord
+    """What the venue says."""
+    fills: list[FillRecord] = field(factory=list)
+    filled_raw: int = 0
+    """What its fills add up to."""
+    taken: list[FillRecord] = field(factory=list)
+    """Fills that were taken back."""
+    unlisted: bool = False
+    """True when fills that were taken back may be its own without being shown."""
+
+    @property
+    def record(self) -> OrderRecord:
+        """What the venue says, without the fills that were taken back."""
+        return without(self.given, self.fills, self.taken, self.unlisted)
+
+    @property
+    def claimed_raw(self) -> int:
+        """What the venue says is filled, or what the fills make when that is more."""
+        claim = self.record.filled
+        return max(self.filled_raw, claim.raw if claim is not None else 0)
+
+    @property
+    def lacking_raw(self) -> int:
+        """Filled quantity without a fill: older than what was read, or not shown by history yet."""
+        return self.claimed_raw - self.filled_raw
+
+    def add(self, fill: FillRecord) -> None:
+        """The fill is one of this order's."""
+        self.fills.append(fill)
+        self.filled_raw += fill.quantity.raw
+
+    def take_back(self, voided: Callable[[str], bool], unlisted: bool) -> None:
+        """Fills that are void count no more."""
+        gone = [fill for fill in self.fills if voided(fill.trade_key)]
+        if gone:
+            self.fills = [fill for fill in self.fills if fill not in gone]
+            self.filled_raw -= sum(fill.quantity.raw for fill in gone)
+        self.taken += gone
+        self.unlisted = unlisted
+
+
+@define
+class Account:
+    """Every order of an account with its fills, as reads brought them; each fill is in it once."""
+
+    orders: list[OrderWithFills] = field(factory=list)
+    newest_ns: int | None = None
+    """Venue time of the newest fill."""
+    _by_name: dict[str, OrderWithFills] = field(factory=dict)
+    _trades: set[str] = field(factory=set)
+
+    def add_order(self, record: OrderRecord, ids: WireIds | None = None) -> OrderWithFills:
+        """The order is known by its ids, and by `ids`."""
+        entry = OrderWithFills(record)
+        self.orders.append(entry)
+        for name in (*names_of(record.ids), *(names_of(ids) if ids is not None else ())):
+            self._by_name[name] = entry
+        return entry
+
+    def add_fill(self, fill: FillRecord, order: OrderWithFills) -> None:
+        """The fill belongs to the order."""
+        order.add(fill)
+        self._trades.add(fill.trade_key)
+        self.newest_ns = max(self.newest_ns or 0, fill.ts_event)
+
+    def order_of(self, fill: FillRecord) -> OrderWithFills | None:
+        """The order that a fill names, or None."""
+        return next((self._by_name[name] for name in names_of(fill.ids) if name in self._by_name), None)
+
+    def __contains__(self, trade_key: str) -> bool:
+        return trade_key in self._trades
+
+    def take_back(self, busts: set[str], voided: Callable[[str], bool]) -> None:
+        """Fills that are void count no more; `busts` are those that a read brought."""
+        unlisted = not busts <= self._trades
+        for order in self.orders:
+            order.take_back(voided, unlisted)
+
+    def nets(self) -> dict[InstrumentId, int]:
+        """The position that the orders make in each instrument, in raw quantity; sells are below zero."""
+        nets: dict[InstrumentId, int] = {}
+        for order in self.orders:
+            record, raw = order.record, order.claimed_raw
+            side = record.side or (order.fills[0].side if order.fills else None)
+            iid = record.instrument_id
+            if raw and iid is not None:
+                nets[iid] = nets.get(iid, 0) + (raw if side == OrderSide.BUY else -raw)
+        return nets
+
+    def unexplained(self, positions: Iterable[PositionRecord]) -> dict[InstrumentId, int]:
+        """By instrument, what the venue's whole list of positions has beyond the orders."""
+        venue, nets = raw_positions(positions), self.nets()
+        beyond = {iid: venue.get(iid, 0) - nets.get(iid, 0) for iid in {*venue, *nets}}
+        return {iid: raw for iid, raw in beyond.items() if raw}
+
+    def lacking(self, since_ns: int) -> dict[str, int]:
+        """Orders that changed since then and lack fills, with the raw quantity that is lacking."""
+        return {
+            next(iter(names_of(order.record.ids)), ""): order.lacking_raw
+            for order in self.orders
+            if order.record.ts_event >= since_ns and order.lacking_raw
+        }
+
+
+def names_of(ids: WireIds) -> list[str]:
+    """Every name of an order, the venue's first, each marked with its kind."""
+    found = [
+        ("v", ids.venue_order_id),
+        ("c", ids.client_order_id),
+        ("r", ids.client_ref),
+        ("h", ids.tx_hash),
+    ]
+    return [f"{kind}:{name}" for kind, name in found if name is not None]
 
 
 def missing_orders(

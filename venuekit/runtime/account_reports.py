@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-from nautilus_trader.model import OrderSide, OrderStatus
-
-from venuekit.core.busts import without
 from venuekit.core.evidence import may_work
 from venuekit.core.fills import Standing
-from venuekit.core.order_state import ENDED, Alarm
-from venuekit.core.reconcile import fills_under_way, missing_orders
+from venuekit.core.order_state import Alarm
+from venuekit.core.reconcile import Difference, fills_under_way, missing_orders
+from venuekit.errors import NotReady, VenuekitError
 from venuekit.interfaces.reconciliation import Found, Query
 from venuekit.interfaces.records import (
     BalanceRecord,
@@ -22,11 +18,11 @@ from venuekit.interfaces.records import (
     FillRecord,
     OrderRecord,
     PositionRecord,
-    Source,
     WireIds,
 )
 from venuekit.interfaces.stream import Window
 from venuekit.interfaces.time import AtWall
+from venuekit.runtime.mass_status import MassStatus
 
 if TYPE_CHECKING:
     from nautilus_trader.model import FillReport, InstrumentId, OrderStatusReport, PositionStatusReport
@@ -42,20 +38,9 @@ if TYPE_CHECKING:
     from venuekit.interfaces.time import Clock
     from venuekit.runtime.account_reads import AccountReads
     from venuekit.runtime.delivery import Delivery
+    from venuekit.runtime.mass_status import MassStatusParts
 
 _MS = 1_000_000
-_MINUTE_NS = 60 * 1_000 * _MS
-_FILL_READS = 4
-"""How often fills are read again while orders of the last moments claim more than history shows."""
-
-
-@frozen
-class MassStatusParts:
-    """Everything the venue knows of the account in the window; fills are unique by trade id."""
-
-    orders: Sequence[OrderStatusReport]
-    fills: Sequence[FillReport]
-    positions: Sequence[PositionStatusReport]
 
 
 class AccountReports:
@@ -75,8 +60,11 @@ class AccountReports:
         clock: Clock,
         counters: Counters,
         on_news: Callable[[int, str], None],
+        on_doubt: Callable[[], None],
     ) -> None:
-        """`on_news` hears of what a read brought first, with its venue time."""
+        """`on_news` hears of what a read brought first, with its venue time; `on_doubt` of positions that
+        the fills delivered here do not make.
+        """
         self._reads = reads
         self._source = source
         self._tracker = tracker
@@ -88,6 +76,18 @@ class AccountReports:
         self._clock = clock
         self._counters = counters
         self._on_news = on_news
+        self._on_doubt = on_doubt
+        self._mass = MassStatus(
+            self,
+            source=source,
+            tracker=tracker,
+            delivery=delivery,
+            reporter=reporter,
+            positions=positions,
+            settle_ns=self._settle_ns,
+            clock=clock,
+            counters=counters,
+        )
 
     # --- reading
 
@@ -121,16 +121,33 @@ class AccountReports:
     # --- comparing
 
     async def compare_orders(self, since_ns: int) -> None:
-        """Open orders, and orders and fills since a moment, were merged; missing ones are asked about."""
-        asked = self._delivery.now()
-        window = Window(start_ns=since_ns)
-        seen_open = self._merge(await self.orders(Query.OPEN, Window()))
-        self._merge(await self.orders(Query.CLOSED, window))
-        for fill in await self.fills(window):
-            self._apply_fill(fill)
-        for bust in await self.busts(window):
-            self._apply_bust(bust)
-        self._ask_missing(seen_open, asked)
+        """Open orders, and orders and fills since a moment, were merged; missing ones are asked about.
+
+        The three lists are read on their own: what one of them brings is told although another one fails.
+        Raise the first failure at the end.
+        """
+        asked, window = self._delivery.now(), Window(start_ns=since_ns)
+        seen_open: set[str] | None = None
+        failed: list[Exception] = []
+        try:
+            seen_open = self._merge(await self.orders(Query.OPEN, Window()))
+        except VenuekitError as error:
+            failed.append(error)
+        try:
+            self._merge(await self.orders(Query.CLOSED, window))
+        except VenuekitError as error:
+            failed.append(error)
+        try:
+            for fill in await self.fills(window):
+                self._apply_fill(fill)
+            for bust in await self.busts(window):
+                self._apply_bust(bust)
+        except VenuekitError as error:
+            failed.append(error)
+        if seen_open is not None:
+            self._ask_missing(seen_open, asked)
+        if failed:
+            raise failed[0]
 
     async def compare_positions(self) -> bool:
         """The venue's positions were compared with the fills delivered; False: one differs, ask again later.
@@ -142,10 +159,7 @@ class AccountReports:
         if applied != self._positions.applied or fills_under_way(self._tracker):
             return False
         for difference in self._positions.apply_snapshot(rows):
-            text = (
-                f"{difference.instrument_id}: fills make {difference.expected}, venue has {difference.venue}"
-            )
-            self._delivery.do([Alarm("position_differs", text)])
+            self._delivery.do([Alarm("position_differs", said(difference))])
         return not self._positions.doubtful
 
     def _merge(self, rows: Sequence[OrderRecord]) -> set[str]:
@@ -175,6 +189,15 @@ class AccountReports:
         self._delivery.do(self._tracker.apply_bust(bust, self._delivery.now()))
         if known:
             self._on_news(bust.ts_event, bust_of(bust))
+
+    async def take_back(self, window: Window) -> set[str]:
+        """Fills that were taken back: void where the engine has them, and unknown where it has not."""
+        busts = await self.busts(window)
+        for bust in busts:
+            if self._tracker.owner(bust.trade_key) is not None:
+                self._apply_bust(bust)
+            self._tracker.fills.void(bust.trade_key, bust.ts_event)
+        return {bust.trade_key for bust in busts}
 
     @contextmanager
     def _noticing(self, record: OrderRecord | None, fills: Sequence[FillRecord]) -> Iterator[None]:
@@ -252,186 +275,42 @@ class AccountReports:
             tracked = self._tracker.resolve(fill.ids)
             state = self._tracker.state_of(tracked.key) if tracked is not None else None
             if state is not None and not self._tracker.fills.voided(fill.trade_key):
-                reports.append(self._fill_report(fill, state))
+                reports.append(self.fill_report(fill, state))
         return reports
 
     async def position_reports(self) -> list[PositionStatusReport]:
         """See `ExecutionService.position_reports`."""
-        return [self._position_report(row) for row in await self.positions()]
+        applied = self._positions.applied
+        rows = await self.positions()
+        differing = self._positions.differing(rows)
+        if differing and (applied != self._positions.applied or fills_under_way(self._tracker)):
+            raise NotReady("fills came while positions were read")
+        if differing:
+            # The engine would make an order up for it, and then take the fills that explain it as well.
+            self._counters.inc("reads.positions_doubtful")
+            self._on_doubt()
+            raise NotReady(f"{said(differing[0])}: not explained yet")
+        return [self.position_report(row) for row in rows]
 
-    def _fill_report(self, fill: FillRecord, state: OrderState) -> FillReport:
+    def fill_report(self, fill: FillRecord, state: OrderState) -> FillReport:
+        """The fill as the engine is told it."""
         currency = self._delivery.fee_currency(fill)
         return self._reporter.fill(fill, state, currency, self._clock.wall_ns())
 
-    def _position_report(self, row: PositionRecord) -> PositionStatusReport:
+    def position_report(self, row: PositionRecord) -> PositionStatusReport:
+        """The position as the engine is told it; raise `BadValue` for one without its average price."""
         symbol = self._symbols.by_id(row.instrument_id)
         precision = symbol.size_precision if symbol is not None else 8
         return self._reporter.position(row, precision, self._clock.wall_ns())
 
-    # --- mass status
-
     async def mass_status(self, lookback_mins: int | None) -> MassStatusParts:
         """See `ExecutionService.mass_status`."""
-        start = None if lookback_mins is None else self._clock.venue_ns() - lookback_mins * _MINUTE_NS
-        window = Window(start_ns=start)
-        rows = await self.orders(Query.OPEN, Window()) + await self.orders(Query.CLOSED, window)
-        records = _newest(rows)
-        fills = await self._fills_of(records, window)
-        unlisted = not await self._void(window) <= {fill.trade_key for fill in fills}
-        rows_held = await self.positions()
-        orders: list[OrderStatusReport] = []
-        reports: list[FillReport] = []
-        for record, every in await self._grouped(records, fills):
-            taken = [fill for fill in every if self._tracker.fills.voided(fill.trade_key)]
-            own = [fill for fill in every if fill not in taken]
-            given, record = record, without(record, own, taken, unlisted)
-            if not own and not self._matters(record):
-                continue
-            tracked = self._known_after(record, own)
-            if record.filled is not None and given.filled is not None:
-                tracked.voided_raw = max(tracked.voided_raw, given.filled.raw - record.filled.raw)
-            state = self._tracker.state_of(tracked.key)
-            if state is None:
-                continue
-            orders.append(self._reporter.order(state, self._clock.wall_ns()))
-            reports += [self._fill_report(fill, state) for fill in own]
-        for key in self._tracker.hidden():
-            # Not in the answer: whatever becomes of them is reported as it is found out.
-            self._delivery.do(self._tracker.reveal(key, self._delivery.now()))
-        # Over a flip of sides the engine makes up fills to reach a position that the fills explain already.
-        explained = _nets(reports)
-        positions = [
-            self._position_report(row)
-            for row in rows_held
-            if explained.get(row.instrument_id) != Decimal(row.signed_qty)
-        ]
-        return MassStatusParts(orders, reports, positions)
-
-    async def _void(self, window: Window) -> set[str]:
-        """Fills that were taken back: void where the engine has them, and unknown where it has not."""
-        busts = await self.busts(window)
-        for bust in busts:
-            if self._tracker.owner(bust.trade_key) is not None:
-                self._apply_bust(bust)
-            self._tracker.fills.void(bust.trade_key, bust.ts_event)
-        return {bust.trade_key for bust in busts}
-
-    async def _fills_of(self, records: Sequence[OrderRecord], window: Window) -> list[FillRecord]:
-        """The fills; read again while an order of the last moments claims more than history shows."""
-        for _ in range(_FILL_READS):
-            fills = await self.fills(window)
-            if not self._lagging(records, fills):
-                return fills
-            self._counters.inc("reads.history_lags")
-            await self._clock.sleep_until(
-                self._clock.mono_ns() + self._semantics.history_lag_ms * _MS // _FILL_READS
-            )
-        return await self.fills(window)
-
-    def _lagging(self, records: Sequence[OrderRecord], fills: Sequence[FillRecord]) -> bool:
-        horizon = self._clock.venue_ns() - self._settle_ns
-        recent = [r for r in records if r.ts_event >= horizon and r.filled is not None and r.filled.raw]
-        return any(
-            record.filled is not None
-            and sum(fill.quantity.raw for fill in fills if _same(fill.ids, record.ids)) < record.filled.raw
-            for record in recent
-        )
-
-    async def _grouped(
-        self, records: Sequence[OrderRecord], fills: Sequence[FillRecord]
-    ) -> list[tuple[OrderRecord, list[FillRecord]]]:
-        """Every order with its fills; an execution whose order no page brought is looked up."""
-        groups: list[tuple[OrderRecord, list[FillRecord]]] = [(record, []) for record in records]
-        index: dict[str, list[FillRecord]] = {}
-        for record, own in groups:
-            for name in _names(record.ids):
-                index[name] = own
-        for fill in fills:
-            known = [index[name] for name in _names(fill.ids) if name in index]
-            if known:
-                known[0].append(fill)
-                continue
-            record = await self._order_of(fill)
-            group = [fill]
-            groups.append((record, group))
-            for name in (*_names(record.ids), *_names(fill.ids)):
-                index[name] = group
-        return groups
-
-    async def _order_of(self, fill: FillRecord) -> OrderRecord:
-        if _names(fill.ids):
-            answer = await self._source.look_up(fill.ids, AtWall(max(0, fill.ts_event - self._settle_ns)))
-            if isinstance(answer, Found):
-                return answer.record
-        self._counters.inc("orders.from_fills")
-        named = (
-            fill.ids if _names(fill.ids) else WireIds(venue_order_id=f"{fill.kind.value}-{fill.trade_key}")
-        )
-        return OrderRecord(
-            ids=named,
-            source=Source.PAGE,
-            ts_event=fill.ts_event,
-            instrument_id=fill.instrument_id,
-            status=OrderStatus.FILLED,
-            side=fill.side,
-            quantity=fill.quantity,
-            filled=fill.quantity,
-        )
-
-    def _matters(self, record: OrderRecord) -> bool:
-        """An order that ended without a fill and is not one of ours changed nothing."""
-        if record.status not in ENDED or (record.filled is not None and record.filled.raw):
-            return True
-        known = self._tracker.resolve(record.ids)
-        return known is not None and known.ours
-
-    def _known_after(self, record: OrderRecord, fills: Sequence[FillRecord]) -> Tracked:
-        """The tracked order; told by this mass status when it is new, by the sink when it was known."""
-        known = self._tracker.resolve(record.ids)
-        if known is None or known.told is OrderStatus.INITIALIZED:
-            tracked = self._tracker.baseline(record, fills, self._delivery.now())
-            self._delivery.remember(tracked, fills)
-            return tracked
-        self._delivery.do(self._tracker.apply_order(record, self._delivery.now()))
-        for fill in fills:
-            self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
-        return known
+        return await self._mass.parts(lookback_mins)
 
 
-def _nets(fills: Sequence[FillReport]) -> dict[InstrumentId, Decimal]:
-    """What the fills add up to by instrument, sells below zero."""
-    nets: dict[InstrumentId, Decimal] = {}
-    for fill in fills:
-        size = fill.last_qty.as_decimal()
-        signed = size if fill.order_side == OrderSide.BUY else -size
-        nets[fill.instrument_id] = nets.get(fill.instrument_id, Decimal(0)) + signed
-    return nets
-
-
-def _newest(rows: Sequence[OrderRecord]) -> list[OrderRecord]:
-    """One record per order: the last the venue wrote."""
-    newest: dict[str, OrderRecord] = {}
-    for row in rows:
-        name = next(iter(_names(row.ids)), "")
-        known = newest.get(name)
-        if known is None or (row.version or 0, row.ts_event) >= (known.version or 0, known.ts_event):
-            newest[name] = row
-    return list(newest.values())
-
-
-def _names(ids: WireIds) -> list[str]:
-    """Every name of an order, the venue's first, each marked with its kind."""
-    found = [
-        ("v", ids.venue_order_id),
-        ("c", ids.client_order_id),
-        ("r", ids.client_ref),
-        ("h", ids.tx_hash),
-    ]
-    return [f"{kind}:{name}" for kind, name in found if name is not None]
-
-
-def _same(one: WireIds, other: WireIds) -> bool:
-    return not set(_names(one)).isdisjoint(_names(other))
+def said(difference: Difference) -> str:
+    """Both numbers."""
+    return f"{difference.instrument_id}: fills make {difference.expected}, venue has {difference.venue}"
 
 
 def end_of(order: Tracked) -> str:

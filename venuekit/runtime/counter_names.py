@@ -112,6 +112,8 @@ COUNTERS: Final[Mapping[str, str]] = {
     "recovery.down": "times the private state became unknown; submits are denied until recovered",
     "reads.fills_failed": "reads of fills that failed; they are repeated",
     "reads.balances_failed": "reads of balances that failed",
+    "reads.positions_older": "positions at the start that are older than the window of fills",
+    "reads.positions_doubtful": "positions kept from the engine: the fills that were told do not make them",
     "reads.history_lags": "reads repeated because the venue's history trails its stream",
     "journal.open_intents": "orders of an earlier run without a proven end",
     "journal.failed": "entries that the journal could not write",

@@ -107,6 +107,10 @@ class Delivery:
         for report in reversed(failed):
             self._tracker.undelivered(report, self.now())
 
+    def note(self, text: str) -> None:
+        """A line at level INFO: explained, and worth knowing."""
+        self._log.info("%s", text)
+
     def venue_order_id(self, key: str) -> VenueOrderId | None:
         """The order's venue id as Nautilus has it, when one was told."""
         tracked = self._tracker.get(key)

@@ -33,7 +33,7 @@ from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.stream import Lost, Mode, Quarantined, StreamReply, VenueMode, Window
 from venuekit.interfaces.time import Tick
 from venuekit.runtime.account_reads import AccountReads
-from venuekit.runtime.account_reports import AccountReports, MassStatusParts, bust_of, end_of, name_of
+from venuekit.runtime.account_reports import AccountReports, bust_of, end_of, name_of
 from venuekit.runtime.adoption import facts_of, tracked_of_engine, tracked_of_intent
 from venuekit.runtime.balances import Balances
 from venuekit.runtime.cross_check import CrossCheck
@@ -47,6 +47,7 @@ from venuekit.runtime.dispatcher import (
     clock_was_right,
 )
 from venuekit.runtime.journal import Intent, plain_ids
+from venuekit.runtime.mass_status import MassStatusParts
 from venuekit.runtime.recovery import BALANCE, Recovery
 from venuekit.runtime.session import SessionState
 from venuekit.runtime.signing import SigningRoom
@@ -188,6 +189,7 @@ class ExecutionService:
             clock=clock,
             counters=counters,
             on_news=self._on_news,
+            on_doubt=self._on_doubt,
         )
         self._balances = Balances(sink, counters)
         self._recovery = Recovery(
@@ -336,6 +338,9 @@ class ExecutionService:
             self._recovery.apply_told(bust_of(item))
         elif isinstance(item, BalanceRecord | MoneyMoved):
             self._recovery.apply_told(BALANCE)
+
+    def _on_doubt(self) -> None:
+        self._recovery.apply_doubt()
 
     def _on_news(self, ts_event: int, what: str) -> None:
         self._recovery.apply_news(ts_event, what)

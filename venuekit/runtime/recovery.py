@@ -7,7 +7,7 @@ well; what a read brings that the stream should have told long ago ends the conn
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from venuekit.errors import VenuekitError
@@ -31,6 +31,9 @@ _LONGEST_DOUBT_NS = 120_000 * _MS
 _FIRST_SPACING_NS = 60_000 * _MS
 _LONGEST_SPACING_NS = 3_600_000 * _MS
 """A venue that never tells some record on its stream must not cost a connection every minute."""
+_LOOKS_BEFORE_LIVE = 3
+"""A position that differs for so long has had its alarm, or waits for fills that have theirs."""
+_FAILED = object()
 
 
 class Recovery:
@@ -164,6 +167,11 @@ class Recovery:
             self._counters.inc("recovery.compared")
             self._begin()
 
+    def apply_doubt(self) -> None:
+        """Something may be missing, nothing is known to be: the account is compared soon."""
+        if self._begun:
+            self._begin()
+
     def _begin(self) -> None:
         self._wanted = True
         if not self._running:
@@ -202,10 +210,32 @@ class Recovery:
         """True when everything was read and compared; False after a failure, which proves nothing."""
         started, down = self._clock.venue_ns(), self._down_ns
         since = max(0, self._unseen_ns(down if down is not None else started) - self._settle_ns)
+        # Each on its own: what one read brings is told although another one fails.
+        money = await self._part(self.balances())
+        told = await self._part(self._reports.compare_orders(since))
+        # While fills are missing, the positions they moved would differ.
+        explained = await self._part(self._reports.compare_positions()) if told is not _FAILED else _FAILED
+        if _FAILED in (money, explained):
+            return False
+        self._doubts = 0 if explained else self._doubts + 1
+        # After a loss a position that differs says that something of it is still missing.
+        missing = down is not None and 0 < self._doubts < _LOOKS_BEFORE_LIVE
+        if self._live and self._down_ns == down and not missing:
+            self._confirmed_ns, self._down_ns, self._known = started, None, True
+            self._counters.inc("recovery.done")
+        if self._clock.mono_ns() >= self._reconnect_from_ns:
+            self._spacing_ns = _FIRST_SPACING_NS
+        if not explained and not self._looks_again:
+            # Fills may still be under way; read again once history must have them.
+            pause = min(self._settle_ns << min(self._doubts - 1, 6), _LONGEST_DOUBT_NS)
+            self._looks_again = True
+            self._scope.start("look_again", self._look_again(pause))
+        return True
+
+    async def _part(self, reading: Awaitable[object]) -> object:
+        """What it returned; `_FAILED` after a failure, which proves nothing."""
         try:
-            await self.balances()
-            await self._reports.compare_orders(since)
-            explained = await self._reports.compare_positions()
+            return await reading
         except Exception as error:  # noqa: BLE001 - see below
             # Whatever broke, the state stays unknown and submits stay denied until a later attempt succeeds.
             self._counters.inc("recovery.failed")
@@ -213,19 +243,7 @@ class Recovery:
                 self._log.exception("the recovery broke")
             else:
                 self._log.warning("the recovery failed: %s", error)
-            return False
-        if self._live and self._down_ns == down:
-            self._confirmed_ns, self._down_ns, self._known = started, None, True
-            self._counters.inc("recovery.done")
-        if self._clock.mono_ns() >= self._reconnect_from_ns:
-            self._spacing_ns = _FIRST_SPACING_NS
-        self._doubts = 0 if explained else self._doubts + 1
-        if not explained and not self._looks_again:
-            # Fills may still be under way; read again once history must have them.
-            pause = min(self._settle_ns << min(self._doubts - 1, 6), _LONGEST_DOUBT_NS)
-            self._looks_again = True
-            self._scope.start("look_again", self._look_again(pause))
-        return True
+            return _FAILED
 
     def _unseen_ns(self, until_ns: int) -> int:
         """From here on something may have been missed: since the last comparison, where there are any."""

@@ -136,18 +136,18 @@ SUBMIT_ROWS: list[Row] = [
     ),
     (
         Heard.DENIED_EARLY, looked(ABSENT, ABSENT, ABSENT, ABSENT),
-        "local flying received unknown seen refused", "- - - - ! -",
+        "local flying received unknown seen refused", "- - - - - -",
         "asked before the lists must show it; an order that was open and is denied is never ended by that",
     ),
     (
         Heard.DENIED, looked(ABSENT, wait=LATE_S),
-        "local flying received refused seen refused", "- - - r ! -",
+        "local flying received refused seen refused", "- - - r - -",
         "a proof for what got no reply; a reply is waited for, and a receipt outweighs two denials",
     ),
     (
         Heard.DENIED_OFTEN, looked(ABSENT, ABSENT, ABSENT, wait=LATE_S),
-        "local flying refused refused seen refused", "- - r r ! -",
-        "the third time in a row",
+        "local flying refused refused seen refused", "- - r r - -",
+        "the third time in a row; what was open may have ended a moment ago, and history lags",
     ),
     (
         Heard.NAME_TAKEN, looked(found(vid="X7", quantity="9.000"), wait=LATE_S),
