@@ -64,11 +64,12 @@ def renewed(text: str) -> str:
 
 
 def part(name: str) -> str:
-    """One generated part, e.g. `venues`, `manifest:<venue>`, `file:<path in the repository>`."""
+    """One generated part, e.g. `venues`, `manifest:<venue>`, `limits:<venue>`, `file:<path>`."""
     what, _, which = name.partition(":")
     made: dict[str, Callable[[str], str]] = {
         "venues": _venues,
         "manifest": _manifest,
+        "limits": _limits,
         "file": _file,
         "fates": _fates,
         "fate-table": _fate_table,
@@ -142,17 +143,22 @@ def _manifest(key: str) -> str:
         for name, one in manifest.environments.items()
     ]
     names = list(next(iter(manifest.environments.values())).addresses)
-    buckets = [
-        [f"`{name}`", one.scope.value, _rate(one), _users(manifest, name)]
-        for name, one in manifest.buckets.items()
-    ]
     return "\n\n".join(
         (
             _table(["what", "how"], what),
             _table(["environment", "real money", *names], environments),
-            _table(["limit", "counted by", "rate", "operations"], buckets),
         )
     )
+
+
+def _limits(key: str) -> str:
+    """The rate limits of one venue, and which operations count against them."""
+    manifest = installed().manifest(key)
+    rows = [
+        [f"`{name}`", one.scope.value, _rate(one), _users(manifest, name)]
+        for name, one in manifest.buckets.items()
+    ]
+    return _table(["limit", "counted by", "rate", "operations"], rows)
 
 
 def _rate(bucket: Bucket) -> str:

@@ -116,6 +116,37 @@ def test_decisions_are_numbered_and_listed(root):
         assert heads == ["Why", "What", "What follows"]
 
 
+HEADINGS = {
+    "What works": "generated: manifest:",
+    "Symbology": "|",
+    "Authentication and signing": "|",
+    "Order types": "|",
+    "Limits": "generated: limits:",
+    "Reconnect": "|",
+    "Reconciliation": "|",
+    "Known limits": "- ",
+    "Simulator differences": "### Where it differs from the venue",
+    "Sources": "| source | version or date |",
+}
+"""The sections of every venue's page, in their order, and what each must hold."""
+
+
+def test_a_venues_page_has_the_fixed_order(root):
+    venues = sorted((root / "docs" / "venues").glob("*.md"))
+    assert venues
+    for page in venues:
+        text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+        sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+        assert parts[1::2] == list(HEADINGS), page.name
+        lacking = [name for name, must in HEADINGS.items() if must not in sections[name]]
+        assert lacking == [], page.name
+        sources = [line for line in sections["Sources"].splitlines() if line.startswith("| ")][2:]
+        undated = [line for line in sources if not re.search(r"\d", line.split("|")[2])]
+        assert len(sources) > 2
+        assert undated == [], "a source without a version or a date"
+
+
 def test_simulator_options_are_documented(root):
     from attrs import fields
     from venuekit_paradex.sim.settings import Settings
