@@ -8,7 +8,7 @@ not told yet. So whichever evidence comes first wins, and the later ones change 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -88,6 +88,10 @@ class OrderTracker:
     fills: FillBook = field(factory=FillBook)
     most_closed: int = 20_000
     """Ended orders kept for late evidence."""
+    closed_floor_ns: int = -1
+    """Venue time of the newest forgotten end; an unknown end up to then is nothing new."""
+    on_forgotten: Callable[[str], None] = field(default=lambda _key: None)
+    """Hears the key of every order that is forgotten."""
     _orders: dict[str, Tracked] = field(factory=dict)
     _by_venue: dict[str, Tracked] = field(factory=dict)
     _by_ref: dict[str, Tracked] = field(factory=dict)
@@ -306,8 +310,10 @@ class OrderTracker:
         """What one frame or row says about an order, of ours or not."""
         order = self.resolve(record.ids)
         if order is None:
-            if record.status in ENDED and not (record.filled is not None and record.filled.raw):
-                # It began and ended out of sight without a fill: nothing of the account changed.
+            untouched = record.filled is None or not record.filled.raw
+            if record.status in ENDED and (untouched or record.ts_event <= self.closed_floor_ns):
+                # It ended out of sight without a fill, and nothing of the account changed. Or it was told and
+                # forgotten: its fills have a memory of their own, and a new one brings it back.
                 self.counters.inc("orders.unseen_ended")
                 return []
             order = self._stranger(record.ids)
@@ -542,10 +548,13 @@ class OrderTracker:
         order.retired = True
         self._closed.append(order)
         while len(self._closed) > self.most_closed:
-            self._forget(self._closed.popleft())
+            oldest = self._closed.popleft()
+            self.closed_floor_ns = max(self.closed_floor_ns, oldest.ts_last)
+            self._forget(oldest)
 
     def _forget(self, order: Tracked) -> None:
         self._orders.pop(order.key, None)
+        self.on_forgotten(order.key)
         self._by_height.pop(order.key, None)
         for leg in order.legs:
             self._by_venue.pop(leg, None)

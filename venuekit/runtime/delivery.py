@@ -82,6 +82,10 @@ class Delivery:
         self._counters = counters
         self._log = log
         self._roads = roads
+        tracker.on_forgotten = self._forget
+
+    def _forget(self, key: str) -> None:
+        self.orders.pop(key, None)
 
     def now(self) -> Moment:
         """This moment on both clocks."""
