@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+from nautilus_trader.model import OrderStatus
 from paradex_rig import BTC, until
-from virtual_rig import World, run_virtual
+from virtual_rig import CALM, Killed, World, run_virtual
 
+from venuekit.errors import VenuekitError
 from venuekit.interfaces.stream import DataKind
 
 
@@ -78,23 +82,90 @@ def test_a_client_is_killed_and_comes_back() -> None:
     run_virtual(2, body)
 
 
+STORM = (
+    {"kind": "F01", "trigger": {"after_ms": 20_000}, "lasts_ms": 4_000},
+    {"kind": "F02", "trigger": {"after_ms": 40_000}, "lasts_ms": 20_000},
+    {"kind": "F03", "trigger": {"after_ms": 70_000}, "lasts_ms": 8_000},
+    {"kind": "F05", "trigger": {"chance": 0.05}, "points": ["in"], "label": '*"order.*'},
+    {"kind": "F07", "trigger": {"after_ms": 90_000}, "lasts_ms": 30_000},
+    {"kind": "F09", "trigger": {"chance": 0.2}, "points": ["out"], "jitter_ms": 40},
+    {"kind": "F12", "trigger": {"chance": 0.01}, "points": ["out"]},
+    {"kind": "F13", "trigger": {"chance": 0.01}, "points": ["out"]},
+    {"kind": "F14", "trigger": {"chance": 0.1}, "points": ["out"]},
+    {"kind": "F15", "trigger": {"chance": 0.1}, "points": ["out"], "jitter_ms": 80},
+    {"kind": "F16", "trigger": {"chance": 0.05}, "points": ["out"], "label": "reply:*"},
+    {"kind": "F17", "trigger": {"chance": 0.02}, "points": ["out"], "jitter_ms": 50},
+    {"kind": "F19", "trigger": {"chance": 0.1}, "points": ["request"], "label": "GET *"},
+    {"kind": "F20", "trigger": {"chance": 0.1}, "points": ["request"], "label": "GET *", "delay_ms": 900},
+    {"kind": "F21", "trigger": {"chance": 0.02}, "points": ["in"]},
+    {"kind": "F22", "trigger": {"after_ms": 50_000}, "shift_ms": -3_600_000, "drift_ppm": 200},
+    {"kind": "F23", "trigger": {"after_ms": 60_000}, "delay_ms": 10_000},
+    {"kind": "F24", "trigger": {"cut": "C3", "n": 25}},
+    {"kind": "F24", "trigger": {"cut": "C5", "n": 9}, "label": "order.create"},
+)
+
+
+async def storm(world: World) -> None:
+    """Trading against a crowd while everything goes wrong, the client's death included."""
+    random, x = Random(world.seed), world.x
+    for fault in STORM:
+        x.fault(**fault)
+    for number in range(40):
+        await world.wait(random.random() * 6)
+        while not world.alive:
+            try:
+                await world.start()
+            except (Killed, VenuekitError):
+                await world.kill()
+                await world.wait(1)
+        rig = world.rig
+        rig.want(DataKind.BOOK_DELTAS, BTC)
+        alive = [one for one in rig.engine.orders.values() if one.status == OrderStatus.ACCEPTED]
+        if alive and random.random() < 0.5:
+            rig.cancel(random.choice(alive))
+        rig.submit(f"O-{number}", random.choice(("BUY", "SELL")), "0.003", random.choice(("83400", "83550")))
+    x.lift()
+    if not world.alive:
+        await world.start()
+    await world.rig.live()
+    for crowd in x.simulator._crowds:
+        crowd.stop()
+    await world.wait(60)
+    world.rig.service.query_account()
+
+
+def test_a_storm_ends_in_agreement() -> None:
+    world = run_virtual(5, storm, sim=CALM)
+    assert len(world.rigs) > 1, "somebody died"
+    assert world.x.ledger.fills(world.x.account), "somebody traded"
+
+
 def test_two_processes_see_the_same_bytes() -> None:
-    def of_a_process(hash_seed: str) -> dict[str, str]:
-        done = subprocess.run(
+    processes = [
+        subprocess.Popen(
             [sys.executable, __file__],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=50,
-            check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    first, second = of_a_process("1"), of_a_process("2")
+        for hash_seed in ("1", "2")
+    ]
+    said = []
+    for process in processes:
+        try:
+            out, problem = process.communicate(timeout=50)
+        finally:
+            process.kill()
+        assert process.returncode == 0, problem
+        said.append(json.loads(out))
+    first, second = said
     assert first == second
-    assert first["one"] != first["other"], "another seed is another history"
+    assert len({digests["wire"] for digests in first.values()}) == len(first), "each seed is another history"
 
 
 if __name__ == "__main__":
-    print(json.dumps({"one": run_virtual(1, session).digests(), "other": run_virtual(2, session).digests()}))
+    logging.disable(logging.CRITICAL)
+    worlds = {f"session {seed}": run_virtual(seed, session) for seed in (1, 2)}
+    worlds |= {f"storm {seed}": run_virtual(seed, storm, sim=CALM) for seed in (3, 4)}
+    print(json.dumps({name: world.digests() for name, world in worlds.items()}))
