@@ -13,7 +13,7 @@ from hashlib import sha256
 from itertools import count
 
 from attrs import define, evolve, field
-from paradex_rig import Exchange, Rig, demo_config
+from paradex_rig import Exchange, Rig, demo_config, until
 from pipe_client import NETWORKS, Network, Wire, registry_with_pipes
 from venuekit_paradex.sim.factory import ParadexSimulator
 
@@ -52,6 +52,10 @@ class VirtualRig(Rig):
     def __init__(self, x: Exchange, venue: OpenedVenue, clock: LoopClock, network: Network) -> None:
         super().__init__(x, venue)
         self.clock, self.network = clock, network
+
+    async def live(self) -> None:
+        """Submits are allowed: within a minute, since a back-off can have reached its cap of 30 s."""
+        await until(lambda: self.service.ready, "the private state is known", 60, 0.05)
 
 
 class _Memory:
