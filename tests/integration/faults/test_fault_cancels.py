@@ -7,7 +7,6 @@ from nautilus_trader.model import OrderSide, OrderStatus
 from paradex_rig import BTC_ID, ETH, Rig, run, until
 
 ROUTES = pytest.mark.parametrize("route", ["ws", "rest"])
-CANCEL = {"ws": ("in", '*"order.cancel"*'), "rest": ("request", "DELETE /v1/orders/*")}
 SLOW = {"cancel_delay_ms": "150", "jitter_ms": "0"}
 QUICK = {"submit": 400, "cancel": 400, "cancel_all": 400}
 
@@ -90,34 +89,6 @@ def test_a_cancel_by_our_id_while_the_reply_is_slow(route: str) -> None:
     run(body, own={"order_route": route}, timeouts_ms=QUICK)
 
 
-@ROUTES
-@pytest.mark.parametrize("kind", ["F16", "F05"])
-def test_a_cancel_that_the_venue_never_read_is_sent_again_once_the_order_is_seen_open(
-    route: str, kind: str
-) -> None:
-    async def body(rig: Rig) -> None:
-        order = await rig.accepted("O-1")
-        point, label = CANCEL[route]
-        rig.x.fault("F19" if (route, kind) == ("rest", "F16") else kind, points=[point], label=label)
-        rig.cancel(order)
-        await rig.status(order, "CANCELED")
-        assert cancels(rig) == 2
-        assert rig.count("lookups.asked") >= 1
-
-    run(body, own={"order_route": route}, timeouts_ms=QUICK)
-
-
-def test_a_cancel_whose_reply_is_lost_is_not_repeated() -> None:
-    async def body(rig: Rig) -> None:
-        order = await rig.accepted("O-1")
-        rig.x.fault("F16", points=["out"], label="reply:order.cancel")
-        rig.cancel(order)
-        await rig.status(order, "CANCELED")
-        assert cancels(rig) == 1
-
-    run(body, timeouts_ms=QUICK)
-
-
 def test_both_sockets_cut_right_after_a_cancel() -> None:
     async def body(rig: Rig) -> None:
         for number in range(6):
@@ -179,29 +150,6 @@ def test_cancel_all_of_a_market(route: str, side: OrderSide | None) -> None:
     run(body, own={"order_route": route})
 
 
-@ROUTES
-@pytest.mark.parametrize("lost", ["unread", "reply"])
-def test_a_lost_cancel_all_ends_with_every_order_cancelled(route: str, lost: str) -> None:
-    async def body(rig: Rig) -> None:
-        orders = [await rig.accepted(f"O-{n}") for n in range(3)]
-        if route == "ws":
-            point, label = (
-                ("in", '*"order.cancel_all"*') if lost == "unread" else ("out", "reply:order.cancel_all")
-            )
-            rig.x.fault("F16", points=[point], label=label)
-        else:
-            trigger = {"nth": 1} if lost == "unread" else {"cut": "C3"}
-            rig.x.fault("F05", points=["request"], label="DELETE /v1/orders", trigger=trigger)
-        for order in orders:
-            rig.engine.pending_cancel(order)
-        rig.service.cancel_all(BTC_ID, None, orders)
-        rig.x.cross("O-1", "0.004")
-        for order in orders:
-            await rig.status(order, "CANCELED")
-
-    run(body, own={"order_route": route}, timeouts_ms=QUICK)
-
-
 def test_cancel_all_while_some_fill() -> None:
     async def body(rig: Rig) -> None:
         orders = [await rig.accepted(f"O-{n}") for n in range(4)]
@@ -249,7 +197,8 @@ def test_an_id_that_another_session_uses_is_refused_here() -> None:
     run(body)
 
 
-def test_an_id_that_the_venue_knows_and_we_do_not_never_turns_the_other_order_into_ours() -> None:
+@ROUTES
+def test_an_id_that_the_venue_knows_and_we_do_not_never_turns_the_other_order_into_ours(route: str) -> None:
     async def body(rig: Rig) -> None:
         # The stream does not say it, so only the venue's refusal does.
         rig.x.fault("F16", points=["out"], label="orders.ALL", times=2)
@@ -260,4 +209,4 @@ def test_an_id_that_the_venue_knows_and_we_do_not_never_turns_the_other_order_in
         assert rig.x.submits("O-1") == 1
         assert rig.x.order("O-1").id == other.id
 
-    run(body, settle=False)
+    run(body, settle=False, own={"order_route": route})
