@@ -435,7 +435,7 @@ async def opened(x: Exchange, **changes: object) -> Rig:
     `own` changes the venue's own config, `options` the transports', `addresses` where it connects,
     `timeouts_ms` the time of single operations, `silence_ms` the bound of both streams, `compare_ms` how
     often the account is compared, `journal` is kept, `layers` stand around the transports, `clock` is the
-    client's own.
+    client's own, `limits` are those of the config.
     Orders lapse 0.4 s after their signature: that is how long a lost one keeps a test waiting.
     """
     config = demo_config(x)
@@ -445,6 +445,7 @@ async def opened(x: Exchange, **changes: object) -> Rig:
         transport=transport,
         own=evolve(config.own, **{"recv_window_ms": 400, **changes.get("own", {})}),
         addresses={**config.addresses, **changes.get("addresses", {})},
+        limits=changes.get("limits", config.limits),
     )
     venue = OpenedVenue(
         config,

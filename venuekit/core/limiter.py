@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Mapping
 
 from attrs import define, field
 
-from venuekit.interfaces.manifest import Bucket, Operation, Seconds
+from venuekit.interfaces.manifest import Bucket, Operation, Priority, Seconds
+
+PATIENCE_NS = 2_000_000_000
+"""A read that waited this long goes among the submits, in order of asking: an order whose fate is unknown
+must not wait for ever behind new ones."""
+DRIFT = 0.001
+"""The venue's clock may run slower than ours: so much less is refilled than it promises."""
 
 
 @define
@@ -16,17 +21,38 @@ class _Level:
     """What one bucket holds: units refilled continuously, or uses remembered by block height."""
 
     bucket: Bucket
+    most: float
+    """Units it holds at most."""
+    per_ns: float
+    """Units gained in a nanosecond."""
     units: float
-    at_ns: int
+    at_ns: int = 0
     uses: deque[tuple[int, int]] = field(factory=deque)
     blocked_until_ns: int = 0
 
+    @classmethod
+    def of(cls, bucket: Bucket, spread_ns: int, largest: int) -> _Level:
+        """Full. Requests may need up to `spread_ns` longer or less than others to arrive.
+
+        A venue's bucket that is full until the first of a burst comes late has gained nothing meanwhile, and
+        ours has. So ours holds less by that; where it must hold the largest request all the same, it gains
+        less.
+        """
+        per = bucket.per
+        if not isinstance(per, Seconds):
+            return cls(bucket, float(bucket.burst), 0.0, float(bucket.burst))
+        per_ns = bucket.rate / (per.n * 1e9)
+        lost = per_ns * spread_ns
+        if spread_ns:
+            per_ns *= 1 - DRIFT
+        most, least = bucket.burst - lost, float(min(largest, bucket.burst))
+        if most < least:
+            most, per_ns = least, per_ns / (1 + lost)
+        return cls(bucket, most, per_ns, most)
+
     def refill(self, now_ns: int) -> None:
-        per = self.bucket.per
-        if isinstance(per, Seconds):
-            gained = (now_ns - self.at_ns) * self.bucket.rate / (per.n * 1e9)
-            self.units = min(float(self.bucket.burst), self.units + max(0.0, gained))
-        self.at_ns = now_ns
+        self.units = min(self.most, self.units + max(0, now_ns - self.at_ns) * self.per_ns)
+        self.at_ns = max(self.at_ns, now_ns)
 
     def wait_ns(self, cost: int, now_ns: int, height: int) -> int | None:
         """Nanoseconds until `cost` fits; None: only a new block can tell."""
@@ -34,8 +60,8 @@ class _Level:
             return self.blocked_until_ns - now_ns
         per = self.bucket.per
         if isinstance(per, Seconds):
-            missing = min(cost, self.bucket.burst) - self.units
-            return 0 if missing <= 1e-9 else int(missing * per.n * 1e9 / self.bucket.rate) + 1
+            missing = min(cost, self.most) - self.units
+            return 0 if missing <= 1e-9 else int(missing / self.per_ns) + 1
         while self.uses and self.uses[0][0] <= height - per.n:
             self.uses.popleft()
         return 0 if sum(n for _, n in self.uses) + cost <= self.bucket.rate else None
@@ -57,25 +83,29 @@ class Limiter:
 
     operations: Mapping[str, Operation]
     buckets: Mapping[str, Bucket]
+    spread_ns: int = 0
+    """By how much the times that requests need to arrive differ."""
     _levels: dict[str, _Level] = field(factory=dict)
-    _queue: list[tuple[int, int, str]] = field(factory=list)
+    _queues: dict[str, deque[tuple[int, int]]] = field(factory=dict)
+    """(ticket, when it was asked for) by operation: what the first waits for, the others do too."""
+    _withdrawn: set[int] = field(factory=set)
     _count: int = 0
     _height: int = 0
 
     def __attrs_post_init__(self) -> None:
         for name, bucket in self.buckets.items():
-            self._levels[name] = _Level(bucket, float(bucket.burst), 0)
+            largest = max((one.costs.get(name, 0) for one in self.operations.values()), default=1)
+            self._levels[name] = _Level.of(bucket, self.spread_ns, max(1, largest))
 
-    def ask(self, op: str) -> int:
+    def ask(self, op: str, now_ns: int = 0) -> int:
         """Queue one use of `op`; returns its ticket."""
         self._count += 1
-        heapq.heappush(self._queue, (self.operations[op].priority.value, self._count, op))
+        self._queues.setdefault(op, deque()).append((self._count, now_ns))
         return self._count
 
     def withdraw(self, ticket: int) -> None:
-        """A queued ticket is no longer wanted."""
-        self._queue = [entry for entry in self._queue if entry[1] != ticket]
-        heapq.heapify(self._queue)
+        """A ticket that still waits is no longer wanted."""
+        self._withdrawn.add(ticket)
 
     def apply_height(self, height: int) -> None:
         """A block of the venue was seen."""
@@ -88,30 +118,44 @@ class Limiter:
         granted: list[int] = []
         short: set[str] = set()
         waits: list[int] = []
-        left: list[tuple[int, int, str]] = []
-        for entry in sorted(self._queue):
-            costs = self.operations[entry[2]].costs
+        stuck: set[str] = set()
+        while (op := self._next(stuck, now_ns)) is not None:
+            costs = self.operations[op].costs
             needs = {
                 name: self._levels[name].wait_ns(cost, now_ns, self._height) for name, cost in costs.items()
             }
             if short.isdisjoint(costs) and all(wait == 0 for wait in needs.values()):
                 for name, cost in costs.items():
                     self._levels[name].take(cost, self._height)
-                granted.append(entry[1])
+                granted.append(self._queues[op].popleft()[0])
                 continue
-            left.append(entry)
+            stuck.add(op)
             short.update(name for name, wait in needs.items() if wait != 0)
             waits.extend(wait for wait in needs.values() if wait)
-        self._queue = left
-        heapq.heapify(self._queue)
         return granted, (min(waits) if waits else None)
+
+    def _next(self, stuck: set[str], now_ns: int) -> str | None:
+        """The operation whose first ticket is the next in order."""
+        found: tuple[int, int, str] | None = None
+        for op, queue in self._queues.items():
+            while queue and queue[0][0] in self._withdrawn:
+                self._withdrawn.discard(queue.popleft()[0])
+            if not queue or op in stuck:
+                continue
+            ticket, asked_ns = queue[0]
+            rank = self.operations[op].priority.value
+            if now_ns - asked_ns >= PATIENCE_NS:
+                rank = min(rank, Priority.SUBMIT.value)
+            if found is None or (rank, ticket) < found[:2]:
+                found = (rank, ticket, op)
+        return None if found is None else found[2]
 
     def apply_refusal(self, op: str, now_ns: int, retry_after_ns: int | None) -> None:
         """The venue said 429 to `op`: its buckets are empty, and closed for as long as it asked."""
         for name in self.operations[op].costs:
             level = self._levels[name]
             level.refill(now_ns)
-            level.units = 0.0
+            level.units = min(level.units, 0.0)
             if retry_after_ns:
                 level.blocked_until_ns = max(level.blocked_until_ns, now_ns + retry_after_ns)
 
@@ -124,10 +168,10 @@ class Limiter:
                 if level.bucket.remaining_header
                 else ""
             )
-            if text.isdigit():
+            if text.isascii() and text.isdigit() and len(text) <= 18:
                 level.refill(now_ns)
                 level.units = min(level.units, float(text))
 
     def depth(self) -> int:
         """Tickets waiting."""
-        return len(self._queue)
+        return sum(len(queue) for queue in self._queues.values()) - len(self._withdrawn)

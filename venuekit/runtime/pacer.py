@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from venuekit.core.limiter import Limiter
@@ -14,24 +16,39 @@ if TYPE_CHECKING:
     from venuekit.interfaces.time import Cancel, Clock
 
 
-def retry_after_ns(reply: Reply, unit_ms: int = 1_000) -> int | None:
-    """The pause in nanoseconds that `Retry-After` asks for, a whole or decimal number; None: no pause.
+SPREAD_NS = 250_000_000
+"""Two requests of one moment arrive at most this far apart."""
+LONGEST_PAUSE_NS = 600_000_000_000
+"""A venue that wants more is asked again after this: one header must not shut cancels out for a day."""
+_DIGITS = 18
+_NUMBER = re.compile(rf"[0-9]{{1,{_DIGITS}}}(\.[0-9]*)?|\.[0-9]+")
 
-    A date form, a negative or an unreadable number counts as no hint: the policy's own delay holds.
+
+def retry_after_ns(reply: Reply, unit_ms: int = 1_000, now_ns: int = 0) -> int | None:
+    """The pause in nanoseconds that `Retry-After` asks for, as a number or a date; None: no pause.
+
+    A negative or unreadable one is no hint: the policy's own delay holds. `now_ns` is the venue's time.
     """
     text = reply.headers.get("retry-after", "").strip()
-    if text and text.replace(".", "", 1).isdigit():
+    if _NUMBER.fullmatch(text):
         whole, _, part = text.partition(".")
         micro_units = int(whole or 0) * 1_000_000 + int((part + "0" * 6)[:6])
-        return micro_units * unit_ms
-    return None
+        return min(micro_units * unit_ms, LONGEST_PAUSE_NS)
+    try:
+        until = parsedate_to_datetime(text)
+        until_ns = int(until.timestamp()) * 1_000_000_000
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(0, until_ns - now_ns), LONGEST_PAUSE_NS)
 
 
 class Pacer:
     """One per venue and account: every request of it asks here first."""
 
-    def __init__(self, manifest: Manifest, clock: Clock, counters: Counters) -> None:
-        self._limiter = Limiter(manifest.operations, manifest.buckets)
+    def __init__(
+        self, manifest: Manifest, clock: Clock, counters: Counters, *, spread_ns: int = SPREAD_NS
+    ) -> None:
+        self._limiter = Limiter(manifest.operations, manifest.buckets, spread_ns)
         self._manifest = manifest
         self._clock = clock
         self._counters = counters
@@ -40,7 +57,7 @@ class Pacer:
 
     async def permit(self, op: str) -> None:
         """Return when every bucket of `op` has room; cancels first, then submits, then reads."""
-        ticket = self._limiter.ask(op)
+        ticket = self._limiter.ask(op, self._clock.mono_ns())
         future = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         self._turn()
@@ -63,13 +80,14 @@ class Pacer:
 
     def pause_ns(self, op: str, reply: Reply) -> int | None:
         """How long the venue asks us to leave `op` alone: `Retry-After`, else the bucket's reset header."""
-        pause = retry_after_ns(reply, self._manifest.semantics.retry_after_unit_ms)
+        unit_ms = self._manifest.semantics.retry_after_unit_ms
+        pause = retry_after_ns(reply, unit_ms, self._clock.venue_ns())
         if pause is not None:
             return pause
         for name in self._manifest.operations[op].costs:
             text = reply.headers.get(self._manifest.buckets[name].reset_header.lower(), "")
-            if text.isdigit():
-                return max(0, int(text) * 1_000_000_000 - self._clock.venue_ns())
+            if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
+                return min(max(0, int(text) * 1_000_000_000 - self._clock.venue_ns()), LONGEST_PAUSE_NS)
         return None
 
     def apply_height(self, height: int) -> None:

@@ -74,3 +74,56 @@ def test_a_withdrawn_ticket_is_never_granted():
     ticket = limiter.ask("submit")
     limiter.withdraw(ticket)
     assert limiter.grant(0) == ([], None)
+
+
+def test_a_read_that_waited_long_goes_among_the_submits_in_order_of_asking():
+    """An order whose fate is unknown is looked up in spite of a flood of new ones; cancels stay first."""
+    ops = {
+        "cancel": Operation(OpKind.COMMAND, {"all": 1}, Priority.CANCEL),
+        "submit": Operation(OpKind.COMMAND, {"all": 1}, Priority.SUBMIT),
+        "read": Operation(OpKind.READ, {"all": 1}, Priority.READ),
+    }
+    limiter = Limiter(ops, {"all": Bucket(Scope.IP, rate=1, per=Seconds(1), burst=1)})
+    limiter.grant(0)
+    names, granted = {limiter.ask("read", 0): "read"}, []
+    for second in range(6):
+        now = second * SECOND
+        for op in ("submit", "submit", "cancel") if second % 2 == 0 else ("submit",):
+            names[limiter.ask(op, now)] = op
+        granted += [names[ticket] for ticket in limiter.grant(now)[0]]
+    assert granted == ["cancel", "submit", "cancel", "read", "cancel", "submit"]
+
+
+def test_a_cancel_overtakes_ten_thousand_submits_and_a_turn_stays_cheap():
+    limiter = Limiter(OPS, BUCKETS)
+    waiting = [limiter.ask("submit", 0) for _ in range(10_000)]
+    assert limiter.grant(0)[0] == waiting[:2]
+    cancel = limiter.ask("cancel", 1)
+    assert limiter.depth() == 9_999
+    looked = []
+    limiter.operations = _Counted(OPS, looked)
+    assert limiter.grant(SECOND)[0] == [cancel, waiting[2]]
+    # What one of an operation waits for, all of it waits for: nobody walks along the queue.
+    assert len(looked) < 30
+    for ticket in waiting[3:]:
+        limiter.withdraw(ticket)
+    assert limiter.depth() == 0
+
+
+class _Counted(dict):
+    def __init__(self, ops, looked):
+        super().__init__(ops)
+        self.looked = looked
+
+    def __getitem__(self, name):
+        self.looked.append(name)
+        return super().__getitem__(name)
+
+
+def test_a_spread_of_arrivals_costs_burst_and_hardly_any_rate():
+    limiter = Limiter(OPS, {"orders": Bucket(Scope.ACCOUNT, 100, Seconds(1), 100)}, spread_ns=SECOND // 4)
+    tickets = [limiter.ask("submit") for _ in range(300)]
+    assert len(limiter.grant(0)[0]) == 75
+    later = sum(len(limiter.grant(tenth * SECOND // 10)[0]) for tenth in range(1, 11))
+    assert later in (99, 100)
+    assert limiter.depth() == len(tickets) - 75 - later

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+from attrs import evolve
 
 from venuekit.core.retry import FullJitter
 from venuekit.errors import AuthNeeded, SendFailed, TimeRefused
@@ -160,7 +161,7 @@ def test_permits_wait_for_room_and_a_cancel_overtakes():
 def test_a_waiter_that_is_cancelled_frees_its_place():
     async def run():
         clock = ManualClock()
-        pacer = Pacer(MANIFEST, clock, Counts())
+        pacer = Pacer(MANIFEST, clock, Counts(), spread_ns=0)
         await pacer.permit("submit")
         dead = asyncio.ensure_future(pacer.permit("submit"))
         alive = asyncio.ensure_future(pacer.permit("submit"))
@@ -175,10 +176,43 @@ def test_a_waiter_that_is_cancelled_frees_its_place():
 
 @pytest.mark.parametrize(
     ("text", "ns"),
-    [("2", 2 * SECOND), ("0.5", SECOND // 2), ("-1", None), ("soon", None), ("", None), ("0", 0)],
+    [
+        ("2", 2 * SECOND),
+        ("0.5", SECOND // 2),
+        (".5", SECOND // 2),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("0", 0),
+        # A date, as RFC 9110 writes it, against the venue's time below; one that has passed.
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30 * SECOND),
+        ("Tue, 14 Nov 2023 22:13:10 GMT", 0),
+        ("Tue, 14 Nov 2099 22:13:10 GMT", 600 * SECOND),
+        ("Tue, 99 Nov 2023 22:13:10 GMT", None),
+        # More than ten minutes is ten minutes; what is no number is none, however it looks.
+        ("86400", 600 * SECOND),
+        ("9" * 18, 600 * SECOND),
+        ("9" * 5_000, None),
+        ("\u00b2", None),
+        ("1e3", None),
+        ("1.2.3", None),
+    ],
 )
 def test_retry_after(text, ns):
-    assert retry_after_ns(Reply(429, b"", {"retry-after": text})) == ns
+    # 1,700,000,000 is 14 November 2023, 22:13:20 UTC.
+    now = 1_700_000_000 * SECOND
+    assert retry_after_ns(Reply(429, b"", {"retry-after": text}), now_ns=now) == ns
+
+
+@pytest.mark.parametrize("value", ["\u00b2", "9" * 5_000, "-5", "", "1e3"])
+@pytest.mark.parametrize("header", ["retry-after", "x-left", "x-reset"])
+def test_headers_that_are_no_numbers_change_nothing_and_break_nothing(header, value):
+    bucket = Bucket(Scope.ACCOUNT, 1, Seconds(1), 1, remaining_header="X-Left", reset_header="X-Reset")
+    clock = ManualClock()
+    pacer = Pacer(evolve(MANIFEST, buckets={"orders": bucket}), clock, Counts())
+    reply = Reply(429, b"", {header: value})
+    assert pacer.pause_ns("submit", reply) is None
+    pacer.feedback("submit", reply)
 
 
 def test_one_flight_for_many_and_the_token_is_kept():

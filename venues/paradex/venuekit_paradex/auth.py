@@ -166,8 +166,8 @@ def _retry_after_ns(headers: Mapping[str, str], now_ns: int) -> int | None:
     """The pause that the reply asks for: Retry-After in seconds, else X-RateLimit-Reset as a Unix second."""
     found = {name.lower(): value for name, value in headers.items()}
     after, reset = found.get("retry-after", ""), found.get("x-ratelimit-reset", "")
-    if after.isascii() and after.isdigit():
+    if after.isascii() and after.isdigit() and len(after) <= 18:
         return int(after) * _SECOND_NS
-    if reset.isascii() and reset.isdigit():
+    if reset.isascii() and reset.isdigit() and len(reset) <= 18:
         return max(0, int(reset) * _SECOND_NS - now_ns)
     return None
