@@ -48,8 +48,18 @@ def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+OWNERS = {"001": "TRADER-001", "002": "OTHER-002"}
+"""Two strategies trade both markets; the tag is part of the client order ids that Nautilus makes."""
+
+
 class Trader(Strategy):
     """Does what the driver says."""
+
+
+def owner_by_name(client_order_id: str) -> str:
+    """Whose order this is by its name; all but ours have other names."""
+    parts = client_order_id.split("-")
+    return OWNERS[parts[4]] if parts[0] == "O" else "EXTERNAL"
 
 
 def hurry() -> None:
@@ -104,9 +114,7 @@ def truth(rows: dict[str, list[dict[str, Any]]], account: str, known: set[str]) 
     fills = [{**row, "client_id": row["client_id"] or f"PARADEX-{row['order_id']}"} for row in rows["fills"]]
     orders = [{**row, "client_id": row["client_id"] or f"PARADEX-{row['id']}"} for row in rows["orders"]]
     orders = [
-        row
-        for row in orders
-        if row["client_id"] in known or row["status"] in OPEN or Decimal(row["filled"])
+        row for row in orders if row["client_id"] in known or row["status"] in OPEN or Decimal(row["filled"])
     ]
     return read_ledger({**rows, "orders": orders, "fills": fills}, account)
 
@@ -122,12 +130,19 @@ def remembered(folder: Path) -> set[str]:
 class Driver:
     """Waits for agreement, then trades until it is killed."""
 
-    def __init__(self, node: VenueNode, control: Any, account: str, folder: Path, seed: int) -> None:
+    def __init__(
+        self,
+        node: VenueNode,
+        traders: list[Trader],
+        control: Any,
+        account: str,
+        folder: Path,
+        seed: int,
+    ) -> None:
         self.node, self.control, self.account, self.folder = node, control, account, folder
         self.random = Random(seed)
-        self.trader = Trader(StrategyConfig(strategy_id=StrategyId("TRADER-001")))
+        self.traders = traders
         self.trading = False
-        node.node.add_strategy(self.trader)
 
     async def differences(self) -> list[str]:
         """What does not agree, now."""
@@ -144,9 +159,32 @@ class Driver:
         ]
         living = {row["client_id"] for row in mine if row["status"] in OPEN}
         ours = {name for name in living if name.startswith("O-")}
+        wrong += self.misplaced(rows)
         if (open_here := remembered(self.folder)) != ours:
             wrong.append(f"journal {sorted(open_here - ours)}, venue {sorted(ours - open_here)}")
         return wrong
+
+    def misplaced(self, rows: dict[str, list[dict[str, Any]]]) -> list[str]:
+        """Orders and positions that another strategy has than the one whose they are."""
+        cache = self.node.cache
+        wrong = [
+            f"{one.client_order_id} belongs to {one.strategy_id}"
+            for one in cache.orders()
+            if str(one.strategy_id) != owner_by_name(str(one.client_order_id))
+        ]
+        true: Counter[tuple[str, str]] = Counter()
+        for row in rows["fills"]:
+            if row["account"] == self.account:
+                size = Decimal(row["quantity"]) * (1 if row["side"] == "BUY" else -1)
+                true[owner_by_name(row["client_id"]), row["market"]] += size  # type: ignore[assignment]
+        held: Counter[tuple[str, str]] = Counter()
+        for one in cache.positions_open():
+            size = one.quantity.as_decimal() * (1 if one.is_long else -1)
+            held[str(one.strategy_id), str(one.instrument_id.symbol)] += size  # type: ignore[assignment]
+        keys = sorted(true.keys() | held.keys())
+        return wrong + [
+            f"{key}: {true[key]} in truth, {held[key]} held" for key in keys if true[key] != held[key]
+        ]
 
     def events(self) -> list[str]:
         """What the engine has of every order, to see what went wrong."""
@@ -186,13 +224,13 @@ class Driver:
 
     def act(self) -> None:
         """A market order, one that takes, one that rests, or a cancel."""
-        draw, trader = self.random.random(), self.trader
+        draw, trader = self.random.random(), self.random.choice(self.traders)
         market = self.random.choice(list(MARKETS))
         iid = InstrumentId.from_str(f"{market}.PARADEX")
         size, near, far = MARKETS[market]
         instrument = trader.cache.instrument(iid)
         quantity = Quantity(float(size), instrument.size_precision)
-        resting = [one for one in trader.cache.orders_open() if str(one.client_order_id).startswith("O-")]
+        resting = trader.cache.orders_open(strategy_id=trader.strategy_id)
         if draw < 0.3 and resting:
             trader.cancel_order(self.random.choice(resting).client_order_id)
             return
@@ -213,9 +251,10 @@ async def main(
 ) -> int:
     flags = ["node.log_level=OFF", "venues.paradex.recv_window_ms=1500"]
     config = evolve(load_config(path, flags=flags), strategies=())
-    node = VenueNode.from_config(config)
+    traders = [Trader(StrategyConfig(strategy_id=StrategyId(one))) for one in OWNERS.values()]
+    node = VenueNode.from_config(config, strategies=traders)
     control = httpx_port(control_url, clock=RealClock(), timeouts_ms={}, options={})
-    driver = Driver(node, control, account, path.parent / "journals", seed)
+    driver = Driver(node, traders, control, account, path.parent / "journals", seed)
     hurry()
     arm(point, nth, lambda: driver.trading)
     driving = asyncio.create_task(driver.run(rounds))

@@ -180,7 +180,7 @@ class BareExecution(ExecutionClient):
             clock=clock,
             trader_id=trader_id,
             venue=Venue(venue),
-            account_id=AccountId(f"{name}-001"),
+            account_id=AccountId(script.get("account", f"{name}-001")),
             account_type=AccountType.MARGIN,
             oms_type=OmsType.NETTING,
         )

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,20 +60,21 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def bound(bounds: int) -> None:
+def bound(orders: int, fills: int) -> None:
     """What is kept of ended orders and delivered fills is full after a few minutes: an hour shows growth."""
-    for cls, names in (
-        (OrderTracker, ("most_closed",)),
-        (FillBook, ("most",)),
-        (MemoryJournal, ("most_fills",)),
-        (Replay, ("most_ended",)),
+    for cls, name, most in (
+        (OrderTracker, "most_closed", orders),
+        (Replay, "most_ended", orders),
+        (FillBook, "most", fills),
+        (MemoryJournal, "most_fills", fills),
     ):
         made = cls.__init__
 
-        def small(self: Any, *args: Any, made: Any = made, names: Any = names, **named: Any) -> None:
+        def small(
+            self: Any, *args: Any, made: Any = made, name: Any = name, most: Any = most, **named: Any
+        ) -> None:
             made(self, *args, **named)
-            for name in names:
-                setattr(self, name, bounds)
+            setattr(self, name, most)
 
         cls.__init__ = small  # type: ignore[method-assign]
 
@@ -90,9 +91,25 @@ def hurry(compare_ms: int) -> None:
     OpenedVenue.__init__ = made  # type: ignore[method-assign]
 
 
-def types() -> dict[str, int]:
+def types() -> Counter[str]:
+    """How many objects of each type live."""
     gc.collect()
-    return dict(Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects()))
+    return Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
+
+
+def sizes() -> dict[int, tuple[Any, int]]:
+    """Every larger container, by its identity, with its length; texts and numbers in it are not counted."""
+    kinds = (dict, list, set, deque)
+    return {id(one): (one, len(one)) for one in gc.get_objects() if type(one) in kinds and len(one) > 50}
+
+
+def owner(one: Any) -> str:
+    """What refers to a container, and one thing in it."""
+    found = [
+        at for at in gc.get_referrers(one) if type(at) not in (tuple, list) and not hasattr(at, "f_code")
+    ]
+    holders = sorted({type(at).__qualname__ for at in found})
+    return f"{type(one).__name__} in {', '.join(holders)[:100]} with {str(next(iter(one)))[:60]}"
 
 
 class Watch:
@@ -101,7 +118,8 @@ class Watch:
     def __init__(self, node: VenueNode, trader: SoakTrader, events: EventFile, journal: Path) -> None:
         self.node, self.trader, self.events, self.journal = node, trader, events, journal
         self.heap = heap_reader()
-        self.types: dict[str, int] = {}
+        self.types: Counter[str] = Counter()
+        self.sizes: dict[int, tuple[Any, int]] = {}
         self.invented: set[str] = set()
 
     def sample(self) -> None:
@@ -139,11 +157,13 @@ class Watch:
         )
 
     def diagnose(self) -> None:
-        """Which types of objects became more since the last time."""
-        now, before = types(), self.types
-        self.types = now
-        grown = sorted(((n - before.get(name, 0), name) for name, n in now.items()), reverse=True)
-        say("types", grown=[[n, name] for n, name in grown[:25]] if before else [])
+        """Types and containers of which there is more than the last time."""
+        before, self.types = self.types, types()
+        held, self.sizes = self.sizes, sizes()
+        more = (self.types - before).most_common(25) if before else []
+        grown = [(n - held[key][1] if key in held else n, one) for key, (one, n) in self.sizes.items()]
+        grown = sorted(((n, one) for n, one in grown if n > 20), key=lambda row: -row[0])[:25] if held else []
+        say("types", more=more, grown=[[n, owner(one)] for n, one in grown])
 
     async def run(self, every_secs: float) -> None:
         reader = asyncio.StreamReader()
@@ -170,7 +190,7 @@ class Watch:
 
 async def main(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    bound(args.bounds)
+    bound(args.orders, args.fills)
     if args.compare_ms:
         hurry(args.compare_ms)
     config = evolve(load_config(args.config, flags=["node.log_level=OFF"]), strategies=())
@@ -195,8 +215,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every-ms", type=int, default=250)
     parser.add_argument("--sample-secs", type=float, default=1.0)
-    parser.add_argument("--bounds", type=int, default=1000)
-    parser.add_argument("--forget-mins", type=int, default=1)
+    parser.add_argument("--orders", type=int, default=2000)
+    parser.add_argument("--fills", type=int, default=2000)
+    parser.add_argument("--forget-mins", type=int, default=5)
     parser.add_argument("--compare-ms", type=int, default=0)
     return parser.parse_args()
 

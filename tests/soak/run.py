@@ -192,7 +192,8 @@ async def started(args: argparse.Namespace, config: str, folder: Path) -> NodePr
     path.write_text(text, encoding="utf-8")
     numbers = {
         "seed": args.seed,
-        "bounds": args.bounds,
+        "orders": args.orders,
+        "fills": args.fills,
         "every-ms": args.every_ms,
         "compare-ms": args.compare_ms,
     }
@@ -225,7 +226,7 @@ async def troubled(
             await send(control, verb, arguments)
             happened[name] += 1
             show("fault", secs=round(now), name=name, **arguments)
-        if now >= warm and not diagnosed:
+        if now >= warm - 60 and not diagnosed:
             diagnosed = True
             node.tell("diagnose")
             await node.heard("types", 30)
@@ -247,7 +248,8 @@ def arguments() -> argparse.Namespace:
         "--warm-secs", type=float, default=1200, help="before growth counts (a third at most)"
     )
     parser.add_argument("--every-ms", type=int, default=250, help="an order or a cancel every so often")
-    parser.add_argument("--bounds", type=int, default=1000, help="ended orders and fills that are kept")
+    parser.add_argument("--orders", type=int, default=2000, help="ended orders that are kept")
+    parser.add_argument("--fills", type=int, default=2000, help="delivered fills that are kept")
     parser.add_argument("--compare-ms", type=int, default=0, help="instead of the venue's own")
     parser.add_argument("--line-secs", type=float, default=60, help="a line of progress every so often")
     parser.add_argument("--calm-secs", type=float, default=15, help="quiet before the last count")

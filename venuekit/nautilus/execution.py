@@ -13,7 +13,6 @@ from nautilus_trader.live.clients import ExecutionClient
 from nautilus_trader.model import (
     AccountId,
     AccountType,
-    ExecutionMassStatus,
     OmsType,
     OrderFilled,
     OrderFillVoided,
@@ -22,6 +21,7 @@ from nautilus_trader.model import (
 
 from venuekit.errors import NotReady
 from venuekit.nautilus.data import DISCONNECT_SECS
+from venuekit.nautilus.ownership import mass_status_of
 
 if TYPE_CHECKING:
     from nautilus_trader.common import Clock
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from nautilus_trader.model import (
         AccountBalance,
         ClientOrderId,
+        ExecutionMassStatus,
         FillReport,
         InstrumentId,
         LiquiditySide,
@@ -64,7 +65,9 @@ if TYPE_CHECKING:
     from venuekit.interfaces.model import Order
     from venuekit.nautilus.data import OnFailure
     from venuekit.nautilus.factories import VenueExecutionConfig
+    from venuekit.nautilus.ownership import Homecoming
     from venuekit.runtime.execution import ExecutionService
+    from venuekit.runtime.mass_status import MassStatusParts
 
 BUG = "INTERNAL_ERROR"
 """The reason of a denial that a bug of ours caused; nothing went on the wire."""
@@ -104,7 +107,7 @@ class EngineSink:
 
     def report(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
         """The engine has the report queued with its fills after this."""
-        self._tell("report", self._client.hand, order, fills)
+        self._tell("report", self._client.deliver, order, fills)
 
     def position(self, report: PositionStatusReport) -> None:
         """Nothing: the engine asks for positions itself, and one that overtakes its fill would look wrong."""
@@ -188,6 +191,7 @@ class VenueExecutionClient(ExecutionClient):
         manifest: Manifest,
         shared: SharedVenue,
         on_failure: OnFailure | None = None,
+        homecoming: Homecoming | None = None,
     ) -> None:
         super().__init__(
             name=name,
@@ -207,6 +211,7 @@ class VenueExecutionClient(ExecutionClient):
         self._venue = Venue(manifest.venue)
         self._shared = shared
         self._on_failure = on_failure
+        self._homecoming = homecoming
         self._opened: OpenedVenue | None = None
         self._service: ExecutionService | None = None
         self._sink = EngineSink(self)
@@ -223,6 +228,8 @@ class VenueExecutionClient(ExecutionClient):
                 if self.cache.instrument(symbol.instrument_id) is None:
                     self._handle_instrument(symbol.instrument)
             self._service = self._opened.execution(self._sink, self.account_id)
+            if self._homecoming is not None:
+                self._homecoming.main = self
             await self._service.start()
         except BaseException as error:
             # Also on cancellation: the node gives up on a slow connect, and then nothing may stay open.
@@ -237,6 +244,8 @@ class VenueExecutionClient(ExecutionClient):
 
     async def _close(self) -> None:
         """Service stopped and venue released after this, within a bound, whatever fails."""
+        if self._homecoming is not None:
+            self._homecoming.main = None
         service, self._service = self._service, None
         opened, self._opened = self._opened, None
         try:
@@ -258,9 +267,22 @@ class VenueExecutionClient(ExecutionClient):
         if opened is not None:
             opened.counters.inc(name)
 
+    def deliver(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
+        """The engine has the report, at once or as soon as the order's own strategy can be given it."""
+        if self._homecoming is None or not self._homecoming.takes(order, fills):
+            self.hand(order, fills)
+
     def hand(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
         """The report and its fills are queued together; FILLED without its fills would be inferred."""
         self._handle_report(order, list(fills))
+
+    def strategy_of(self, client_order_id: str) -> str | None:
+        """The strategy that gave this order in an earlier run or in this one, where the journal knows it."""
+        return self._service.strategy_of(client_order_id) if self._service is not None else None
+
+    async def account_status(self, lookback_mins: int | None) -> MassStatusParts:
+        """All that the account holds; raise what keeps it from being known."""
+        return await self._running().mass_status(lookback_mins)
 
     def void_fill(
         self, client_order_id: ClientOrderId, trade_id: TradeId, reason: str, ts_event: int
@@ -424,12 +446,9 @@ class VenueExecutionClient(ExecutionClient):
         return self._service
 
     async def _generate_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus:
-        parts = await self._running().mass_status(lookback_mins)
-        status = ExecutionMassStatus(self.client_id, self.account_id, self._venue, self._now())
-        status.add_order_reports(parts.orders)
-        status.add_fill_reports(parts.fills)
-        status.add_position_reports(parts.positions)
-        return status
+        homecoming = self._homecoming
+        read = self.account_status if homecoming is None else homecoming.mass_status
+        return mass_status_of(self, self._venue, await read(lookback_mins))
 
     async def _generate_order_status_report(
         self, command: GenerateOrderStatusReport

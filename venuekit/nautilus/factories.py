@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from attrs import frozen
 from nautilus_trader.config import DataClientConfig, ExecutionClientConfig
 from nautilus_trader.live.clients import DataClientFactory, ExecutionClientFactory
+from nautilus_trader.model import AccountId
 
 from venuekit.host.config import VenueConfig, parse_venue
 from venuekit.host.open import OpenedVenue, SharedVenue
@@ -18,6 +19,7 @@ from venuekit.host.plugins import installed
 from venuekit.interfaces.manifest import Manifest
 from venuekit.nautilus.data import VenueDataClient
 from venuekit.nautilus.execution import VenueExecutionClient
+from venuekit.nautilus.ownership import Homecoming, OwnerClient
 from venuekit.runtime.clock import RealClock
 
 if TYPE_CHECKING:
@@ -80,10 +82,16 @@ class Subject:
     manifest: Manifest
     shared: SharedVenue
     on_failure: OnFailure | None = None
+    homecoming: Homecoming | None = None
+    """Gives orders of an earlier run back to their strategies; None: as the strategies' claims say."""
 
 
 def make_subject(
-    config: VenueConfig, on_failure: OnFailure | None = None, *, trace_commands: bool = False
+    config: VenueConfig,
+    on_failure: OnFailure | None = None,
+    *,
+    trace_commands: bool = False,
+    homecoming: Homecoming | None = None,
 ) -> Subject:
     """A subject of its own: nothing is opened yet."""
     shared = SharedVenue(
@@ -91,7 +99,7 @@ def make_subject(
             config, clock=RealClock(), counters=counters, trace_commands=trace_commands
         )
     )
-    return Subject(installed().manifest(config.key), shared, on_failure)
+    return Subject(installed().manifest(config.key), shared, on_failure, homecoming)
 
 
 def data_client(
@@ -132,6 +140,7 @@ def execution_client(
         manifest=subject.manifest,
         shared=subject.shared,
         on_failure=subject.on_failure,
+        homecoming=subject.homecoming,
     )
 
 
@@ -160,6 +169,35 @@ def factories_of(subject: Subject) -> tuple[DataClientFactory, ExecutionClientFa
             )
 
     return BoundDataFactory(), BoundExecutionFactory()
+
+
+def owner_factory(manifest: Manifest, homecoming: Homecoming) -> ExecutionClientFactory:
+    """Makes the further clients of an account, see `Homecoming`."""
+
+    class OwnerFactory(ExecutionClientFactory):
+        @staticmethod
+        def create(
+            *,
+            name: str,
+            config: ExecutionClientConfig,
+            cache: ClientCache,
+            clock: Clock,
+            trader_id: TraderId,
+        ) -> OwnerClient:
+            if not isinstance(config, VenueExecutionConfig):
+                raise TypeError(f"{name} needs a VenueExecutionConfig, not a {type(config).__name__}")
+            return OwnerClient(
+                name=name,
+                config=config,
+                cache=cache,
+                clock=clock,
+                trader_id=trader_id,
+                account_id=AccountId(f"{manifest.venue}-{config.account}"),
+                manifest=manifest,
+                homecoming=homecoming,
+            )
+
+    return OwnerFactory()
 
 
 _by_section: WeakValueDictionary[tuple[int, str, str], SharedVenue] = WeakValueDictionary()

@@ -10,16 +10,16 @@ import asyncio
 import logging
 import re
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, get_type_hints
 
 from attrs import define, field, frozen
 from nautilus_trader.common import Environment, FileWriterConfig, LoggerConfig, LogLevel
 from nautilus_trader.config import LiveExecutionEngineConfig, LiveNodeConfig
 from nautilus_trader.live import LiveNode, SubmissionRecoveryPolicy
-from nautilus_trader.live.config import resolve_path
+from nautilus_trader.live.config import construct_config, resolve_path
 from nautilus_trader.model import TraderId
-from nautilus_trader.trading import ImportableStrategyConfig, Strategy
+from nautilus_trader.trading import Strategy
 
 from venuekit.errors import ConfigError, VenuekitError
 from venuekit.host.open import venue_health
@@ -29,8 +29,10 @@ from venuekit.nautilus.factories import (
     VenueExecutionConfig,
     factories_of,
     make_subject,
+    owner_factory,
 )
 from venuekit.nautilus.logs import forward_logs
+from venuekit.nautilus.ownership import Homecoming, Ownership
 from venuekit.nautilus.telemetry import Telemetry, need_extra
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ class ClientSections:
     """By the config's venue keys."""
     health: Mapping[str, Callable[[], VenueHealth]] = field(factory=dict)
     """How each venue is now, by the same keys."""
+    ownership: Ownership = field(factory=Ownership)
+    """Add every strategy of the node to it: then its orders of an earlier run come back to it."""
 
 
 @define
@@ -127,8 +131,14 @@ def engine_settings(
     )
 
 
-def client_sections(config: NodeConfig, failures: Failures | None = None) -> ClientSections:
-    """The clients of the configured venues by venue code; data and execution share one opened venue."""
+def client_sections(
+    config: NodeConfig, failures: Failures | None = None, *, strategies: int = 0
+) -> ClientSections:
+    """The clients of the configured venues by venue code; data and execution share one opened venue.
+
+    `strategies`: how many there will be beside those of the config, see `ClientSections.ownership`.
+    """
+    ownership, strategies = Ownership(), strategies + len(config.strategies)
     data: dict[str, VenueDataConfig] = {}
     execution: dict[str, VenueExecutionConfig] = {}
     data_factories: dict[str, DataClientFactory] = {}
@@ -139,7 +149,13 @@ def client_sections(config: NodeConfig, failures: Failures | None = None) -> Cli
     if traced:
         need_extra("opentelemetry.trace", "tracing", "tracing.commands")
     for key, venue in config.venues.items():
-        subject = make_subject(venue, failures.add if failures is not None else None, trace_commands=traced)
+        homecoming = Homecoming(ownership, strategies) if venue.execution else None
+        subject = make_subject(
+            venue,
+            failures.add if failures is not None else None,
+            trace_commands=traced,
+            homecoming=homecoming,
+        )
         name = subject.manifest.venue
         counters[key] = subject.shared.counters
         health[key] = _health_of(subject, venue)
@@ -147,10 +163,14 @@ def client_sections(config: NodeConfig, failures: Failures | None = None) -> Cli
         if venue.data:
             data[name] = VenueDataConfig(venue=key)
             data_factories[name] = data_factory
-        if venue.execution:
+        if homecoming is not None:
             execution[name] = VenueExecutionConfig(venue=key)
             exec_factories[name] = exec_factory
-    return ClientSections(data, execution, data_factories, exec_factories, counters, health)
+            for number in range(1, strategies + 1):
+                extra = f"{name}-OWNERS-{number}"
+                execution[extra] = VenueExecutionConfig(venue=key)
+                exec_factories[extra] = owner_factory(subject.manifest, homecoming)
+    return ClientSections(data, execution, data_factories, exec_factories, counters, health, ownership)
 
 
 def _health_of(subject: Subject, venue: VenueConfig) -> Callable[[], VenueHealth]:
@@ -198,7 +218,7 @@ def build_node(
     )
     try:
         for index, section in enumerate(config.strategies):
-            _add_strategy(node, section, f"strategies[{index}]")
+            sections.ownership.add(_add_strategy(node, section, f"strategies[{index}]"))
     except ConfigError:
         node.dispose()
         raise
@@ -215,6 +235,7 @@ class VenueNode:
         log_level: int = logging.INFO,
         counters: Mapping[str, CounterTable] | None = None,
         telemetry: Telemetry | None = None,
+        ownership: Ownership | None = None,
     ) -> None:
         self.node = node
         self.counters = dict(counters or {})
@@ -223,6 +244,7 @@ class VenueNode:
         """What is served while the node runs; None: nothing."""
         self.cache: Cache = node.cache
         self.handle: LiveNodeHandle = node.handle()
+        self._ownership = ownership or Ownership()
         self._failures = failures or Failures()
         self._log_level = log_level
 
@@ -234,10 +256,11 @@ class VenueNode:
         engine: LiveExecutionEngineConfig | None = None,
         logging_config: LoggerConfig | None = None,
         post_stop_secs: float = POST_STOP_SECS,
+        strategies: Sequence[Strategy] = (),
     ) -> VenueNode:
-        """The node of a config, built and not running."""
+        """The node of a config, built and not running; `strategies` trade in it, too."""
         failures = Failures()
-        sections = client_sections(config, failures)
+        sections = client_sections(config, failures, strategies=max(1, len(strategies)))
         served = config.metrics.port is not None
         telemetry = Telemetry(config, sections.counters, sections.health) if served else None
         node = build_node(
@@ -247,7 +270,16 @@ class VenueNode:
             post_stop_secs=post_stop_secs,
             sections=sections,
         )
-        return cls(node, failures, _LEVELS[config.node.log_level], sections.counters, telemetry)
+        level, owners = _LEVELS[config.node.log_level], sections.ownership
+        made = cls(node, failures, level, sections.counters, telemetry, owners)
+        for strategy in strategies:
+            made.add_strategy(strategy)
+        return made
+
+    def add_strategy(self, strategy: Strategy) -> None:
+        """The strategy trades in this node, and gets back its orders of an earlier run."""
+        self.node.add_strategy(strategy)
+        self._ownership.add(strategy)
 
     async def run(self) -> Ending:
         """Runs until somebody stops the handle; never raises for what the node itself does."""
@@ -328,27 +360,30 @@ def run_node(config: NodeConfig, *, on_built: Callable[[VenueNode], None] | None
     return ending
 
 
-def _add_strategy(node: LiveNode, section: StrategySection, path: str) -> None:
+def _add_strategy(node: LiveNode, section: StrategySection, path: str) -> Strategy:
     """The fields go to the config class that is named, or that `__init__` takes; Nautilus checks no types."""
     try:
         cls = resolve_path(section.path)
         if not isinstance(cls, type) or not issubclass(cls, Strategy):
             raise TypeError("it is no Strategy")
         config_path = section.config_path or _config_path(cls)
-        if config_path is None and not section.config:
-            node.add_strategy(cls())
-        elif config_path is None:
-            raise TypeError("its __init__ takes no annotated config, so its fields have no place")
+        if config_path is not None:
+            settings = resolve_path(config_path)
+            if not isinstance(settings, type):
+                raise TypeError(f"{config_path} is no class")
+            strategy = cls(construct_config(settings, dict(section.config)))
+        elif not section.config:
+            strategy = cls()
         else:
-            node.add_strategy_from_config(
-                ImportableStrategyConfig(section.path, config_path, dict(section.config))
-            )
+            raise TypeError("its __init__ takes no annotated config, so its fields have no place")
+        node.add_strategy(strategy)
     except Exception as error:
         # Foreign code and Nautilus's decoder raise what they like; the user needs the place in the file.
         hint = "check the class and its config; config_path names the class of the config."
         raise ConfigError(
             f"{section.path} cannot be made: {_one_line(error)}", path=path, hint=hint
         ) from error
+    return strategy
 
 
 def _config_path(strategy: type[Strategy]) -> str | None:

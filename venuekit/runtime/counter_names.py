@@ -139,6 +139,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "bridge.exec.foreign_thread": "events that came from another thread than the engine's",
     "bridge.exec.modify_failed": "modifies that a defect stopped before the service had them",
     "bridge.exec.order_missing": "commands for orders that the engine's cache does not have",
+    "bridge.exec.ownerless": "orders of an earlier run that could not be given back to their strategy",
     "bridge.exec.positions_seen": "positions that the venue reported",
     "bridge.exec.query_failed": "queries that failed",
     "bridge.exec.refused_by_engine": "reports and events that the engine did not take",

@@ -680,6 +680,10 @@ class ExecutionService:
         """Positions with their average price; raise on any failure, empty is never an error."""
         return await self._reports.position_reports()
 
+    def strategy_of(self, client_order_id: str) -> str | None:
+        """Whose order this is or was, as the journal has it."""
+        return self._journal.strategy_of(client_order_id)
+
     async def mass_status(self, lookback_mins: int | None) -> MassStatusParts:
         """Orders, fills and positions of the window (None: as far as the venue goes); raise, never half."""
         return await self._answered(self._reports.mass_status(lookback_mins))

@@ -86,6 +86,10 @@ class Journal(Protocol):
         """True when a submit under this id is on record; of ended orders only the newest are."""
         ...
 
+    def strategy_of(self, client_order_id: str) -> str | None:
+        """The strategy that gave the order; None: not known (any more)."""
+        ...
+
     def open_intents(self) -> Sequence[OpenIntent]:
         """Orders without a proven end, oldest first."""
         ...
@@ -185,6 +189,11 @@ class MemoryJournal:
     def used(self, client_order_id: str) -> bool:
         """See `Journal`."""
         return client_order_id in self._open
+
+    def strategy_of(self, client_order_id: str) -> str | None:
+        """See `Journal`."""
+        known = self._open.get(client_order_id)
+        return known.intent.facts.strategy_id if known is not None else None
 
     def known(self, client_order_id: str) -> OpenIntent | None:
         """The order while its end is not proven."""

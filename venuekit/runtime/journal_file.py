@@ -171,7 +171,7 @@ class FileJournal:
         return client_order_id in self._state.strategies
 
     def strategy_of(self, client_order_id: str) -> str | None:
-        """The strategy whose order this is or was."""
+        """See `Journal`."""
         return self._state.strategies.get(client_order_id)
 
     def close(self) -> None:

@@ -1,0 +1,159 @@
+"""Orders of an earlier run and the strategies they go back to: who claims what, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import bare_node as bare
+import pytest
+from nautilus_trader.model import ClientOrderId, OrderStatus
+
+from venuekit.nautilus.ownership import Homecoming, Ownership, rounds_of
+from venuekit.runtime.mass_status import MassStatusParts
+
+BTC, ETH = bare.instrument_id(), bare.instrument_id(symbol="ETH-PERP")
+
+
+class FakeStrategy:
+    """Claims as Nautilus lets strategies claim: one claim an instrument."""
+
+    held: dict[Any, str]
+
+    def __init__(self, name: str, held: dict[Any, str], claims: tuple[Any, ...] = ()) -> None:
+        self.strategy_id, self.held = name, held
+        self.config = SimpleNamespace(external_order_instrument_ids=list(claims) or None)
+        self.running = True
+        held |= dict.fromkeys(claims, name)
+
+    def is_running(self) -> bool:
+        return self.running
+
+    def set_external_order_instrument_ids(self, ids: list[Any]) -> None:
+        for one in ids:
+            assert self.held.get(one, self.strategy_id) == self.strategy_id, "already claimed"
+        for one in [key for key, name in self.held.items() if name == self.strategy_id]:
+            del self.held[one]
+        self.held |= dict.fromkeys(ids, self.strategy_id)
+
+
+def strategies(held: dict[Any, str]) -> Ownership:
+    found = Ownership()
+    for one in (FakeStrategy("A-1", held, (BTC,)), FakeStrategy("B-2", held), FakeStrategy("C-3", held)):
+        found.add(one)
+    return found
+
+
+def test_claims_move_and_come_back() -> None:
+    held: dict[Any, str] = {}
+    ownership = strategies(held)
+    assert held == {BTC: "A-1"}
+    ownership.claim({BTC: "B-2", ETH: "C-3"})
+    assert held == {BTC: "B-2", ETH: "C-3"}
+    ownership.claim({BTC: "C-3", ETH: "A-1"})
+    assert held == {BTC: "C-3", ETH: "A-1"}
+    ownership.claim({})
+    assert held == {BTC: "A-1"}
+
+
+def _parts(*names: str) -> MassStatusParts:
+    orders = [bare.venue_report(f"V-{one}", OrderStatus.ACCEPTED, client_order_id=one) for one in names]
+    fills = [bare.fill_report(f"V-{one}", f"t-{one}", "0.001") for one in names]
+    return MassStatusParts(orders, fills, [bare.position_report("0.004")])
+
+
+def test_every_order_comes_once_with_its_fills_and_its_owner() -> None:
+    owners = {"O-1": "A-1", "O-2": "B-2", "O-3": "A-1"}
+    parts = _parts("O-1", "O-2", "HAND", "O-3")
+    rounds = rounds_of(parts, lambda name: owners.get(str(name)), 4)
+    assert len(rounds) == 4
+    found = [[str(one.client_order_id) for one in this.parts.orders] for this in rounds]
+    assert found == [["O-1", "O-3"], ["O-2"], [], ["HAND"]]
+    assert [this.claims for this in rounds] == [{BTC: "A-1"}, {BTC: "B-2"}, {}, {}]
+    for this in rounds:
+        assert [one.venue_order_id for one in this.parts.fills] == [
+            one.venue_order_id for one in this.parts.orders
+        ]
+    assert [len(this.parts.positions) for this in rounds] == [0, 0, 0, 1]
+
+
+class FakeClient:
+    """What a homecoming needs of the client that trades."""
+
+    def __init__(self, owners: dict[str, str], held: dict[Any, str]) -> None:
+        self.owners, self.held = owners, held
+        self.orders: dict[str, str | None] = {}
+        self.cache = SimpleNamespace(order=lambda name: name.value in self.orders or None)
+        self.counts: list[str] = []
+        self.deaf = False
+
+    def strategy_of(self, name: str) -> str | None:
+        return self.owners.get(name)
+
+    def count(self, name: str) -> None:
+        self.counts.append(name)
+
+    def create_task(self, coro: Any, _name: str) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(coro)
+
+    def hand(self, order: Any, _fills: Any) -> None:
+        if not self.deaf:
+            # The engine takes a report up later, and looks then who has the claim.
+            asyncio.get_running_loop().call_later(0.005, self.applied, order)
+
+    def applied(self, order: Any) -> None:
+        self.orders[order.client_order_id.value] = self.held.get(order.instrument_id)
+
+
+def _late(*names: str, running: bool = True) -> tuple[FakeClient, dict[Any, str]]:
+    held: dict[Any, str] = {}
+    ownership = strategies(held)
+    client = FakeClient({"O-1": "A-1", "O-2": "B-2", "O-9": "GONE-9"}, held)
+    home = Homecoming(ownership, 3)
+    home.main = client  # type: ignore[assignment]
+
+    async def main() -> None:
+        for one in ownership._strategies.values():
+            one.running = running  # type: ignore[attr-defined]
+        for name in names:
+            report = bare.venue_report(f"V-{name}", OrderStatus.ACCEPTED, client_order_id=name)
+            if not home.takes(report, []):
+                client.hand(report, [])
+        if not running:
+            await asyncio.sleep(0.03)
+            assert client.orders == {}
+            for one in ownership._strategies.values():
+                one.running = True  # type: ignore[attr-defined]
+        async with asyncio.timeout(5):
+            while len(client.orders) < len(names):  # noqa: ASYNC110 - the double has no event
+                await asyncio.sleep(0.002)
+            while home._task is not None:  # noqa: ASYNC110 - the double has no event
+                await asyncio.sleep(0.002)
+
+    asyncio.run(main())
+    return client, held
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_reports_after_the_start_find_their_owners_and_nobody_gets_a_strangers(running: bool) -> None:
+    client, held = _late("O-2", "HAND", "O-1", running=running)
+    # The strategy A claims the market in its own config, so a stranger's order is its own.
+    assert client.orders == {"O-2": "B-2", "HAND": "A-1", "O-1": "A-1"}
+    assert held == {BTC: "A-1"}
+
+
+def test_an_order_of_a_strategy_that_is_gone_is_counted() -> None:
+    client, _ = _late("O-9")
+    assert client.counts.count("bridge.exec.ownerless") >= 1
+
+
+def test_what_the_engine_knows_goes_straight_to_it() -> None:
+    held: dict[Any, str] = {}
+    client = FakeClient({"O-1": "B-2"}, held)
+    client.orders["O-1"] = "B-2"
+    home = Homecoming(strategies(held), 3)
+    home.main = client  # type: ignore[assignment]
+    report = bare.venue_report("V-1", OrderStatus.ACCEPTED, client_order_id="O-1")
+    assert not home.takes(report, [])
+    assert ClientOrderId("O-1") == report.client_order_id

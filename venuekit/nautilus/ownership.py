@@ -1,0 +1,314 @@
+"""Orders of an earlier run go back to their own strategies, also where several trade one instrument.
+
+Nautilus gives an order that it learns from a report to the strategy that claims the order's instrument at
+that moment, and an instrument has one claim. So claims are moved while the engine takes reports up. At the
+start it asks one execution client after another for a mass status, applies each before it asks the next, and
+starts strategies after the last: an account has a further client for every strategy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import Factory, frozen
+from nautilus_trader.live.clients import ExecutionClient
+from nautilus_trader.model import AccountType, ExecutionMassStatus, InstrumentId, OmsType, Venue
+
+from venuekit.errors import NotReady
+from venuekit.runtime.clock import RealClock
+from venuekit.runtime.mass_status import MassStatusParts
+
+if TYPE_CHECKING:
+    from nautilus_trader.common import Clock as EngineClock
+    from nautilus_trader.config import ExecutionClientConfig
+    from nautilus_trader.live import (
+        ClientCache,
+        GenerateFillReports,
+        GenerateOrderStatusReport,
+        GenerateOrderStatusReports,
+        GeneratePositionStatusReports,
+    )
+    from nautilus_trader.model import (
+        AccountId,
+        ClientOrderId,
+        FillReport,
+        OrderStatusReport,
+        PositionStatusReport,
+        TraderId,
+    )
+    from nautilus_trader.trading import Strategy
+
+    from venuekit.interfaces.manifest import Manifest
+    from venuekit.interfaces.time import Clock
+    from venuekit.nautilus.execution import VenueExecutionClient
+
+log = logging.getLogger("venuekit.nautilus.ownership")
+_TURN_NS = 2_000_000
+_TAKEN_NS = 5_000_000_000
+"""An engine takes a report up within a turn of the loop; this long means that it will not."""
+
+type Claims = Mapping[InstrumentId, str]
+"""Strategy id by instrument."""
+
+
+class Ownership:
+    """The strategies of one node, and who claims which instrument."""
+
+    def __init__(self) -> None:
+        self.configured: dict[InstrumentId, str] = {}
+        """What the strategies' own configs claim."""
+        self._strategies: dict[str, Strategy] = {}
+        self._now: dict[InstrumentId, str] = {}
+
+    def add(self, strategy: Strategy) -> None:
+        """A strategy that the node has: its orders of earlier runs come back to it."""
+        name = str(strategy.strategy_id)
+        self._strategies[name] = strategy
+        for instrument_id in getattr(strategy.config, "external_order_instrument_ids", None) or ():
+            self.configured[instrument_id] = self._now[instrument_id] = name
+
+    def number(self, strategy_id: str) -> int:
+        """The strategy's place in the order in which they were added; the first is 1."""
+        return list(self._strategies).index(strategy_id) + 1
+
+    def __contains__(self, strategy_id: object) -> bool:
+        return strategy_id in self._strategies
+
+    @property
+    def started(self) -> bool:
+        """True once the engine has taken up what clients told it at the start."""
+        return all(one.is_running() for one in self._strategies.values())
+
+    def claim(self, claims: Claims) -> None:
+        """These instruments are claimed so; every other one as the strategies' configs say."""
+        wanted = {**self.configured, **claims}
+        held = self._by_strategy(self._now)
+        after = self._by_strategy(wanted)
+        # An instrument has one claim: whoever loses one lets go before anybody takes one.
+        for name in self._strategies:
+            if kept := held[name] - after[name]:
+                self._strategies[name].set_external_order_instrument_ids(sorted(held[name] - kept, key=str))
+        for name in self._strategies:
+            if after[name] - held[name]:
+                self._strategies[name].set_external_order_instrument_ids(sorted(after[name], key=str))
+        self._now = wanted
+
+    def _by_strategy(self, claims: Claims) -> dict[str, set[InstrumentId]]:
+        found: dict[str, set[InstrumentId]] = {name: set() for name in self._strategies}
+        for instrument_id, name in claims.items():
+            found[name].add(instrument_id)
+        return found
+
+
+@frozen
+class Round:
+    """One mass status, and who claims what while the engine applies it."""
+
+    parts: MassStatusParts
+    claims: Claims = Factory(dict)
+
+
+def rounds_of(
+    parts: MassStatusParts, owner_of: Callable[[ClientOrderId | None], str | None], most: int
+) -> list[Round]:
+    """`most` mass statuses, one more than there are owners, with every order once.
+
+    The last has positions, and orders that nobody here owns.
+    """
+    last = most - 1
+    turns: dict[InstrumentId, dict[str | None, int]] = {}
+    orders: list[list[OrderStatusReport]] = [[] for _ in range(most)]
+    place: dict[str, int] = {}
+    for report in parts.orders:
+        owner = owner_of(report.client_order_id)
+        known = turns.setdefault(report.instrument_id, {None: last})
+        turn = known.setdefault(owner, len(known) - 1)
+        place[str(report.venue_order_id)] = turn
+        orders[turn].append(report)
+    fills: list[list[FillReport]] = [[] for _ in range(most)]
+    for fill in parts.fills:
+        fills[place.get(str(fill.venue_order_id), last)].append(fill)
+    claims: list[dict[InstrumentId, str]] = [{} for _ in range(most)]
+    for instrument_id, known in turns.items():
+        for owner, turn in known.items():
+            if owner is not None:
+                claims[turn][instrument_id] = owner
+    held = [*([()] * last), parts.positions]
+    return [Round(MassStatusParts(orders[n], fills[n], held[n]), claims[n]) for n in range(most)]
+
+
+class Homecoming:
+    """Gives the orders of one account back to their strategies; shared by all clients of the account."""
+
+    def __init__(self, ownership: Ownership, strategies: int, clock: Clock | None = None) -> None:
+        """`strategies`: how many there may be; the account has one client more than that."""
+        self.extra = strategies
+        self.main: VenueExecutionClient | None = None
+        """The client that trades, while it is connected."""
+        self._ownership = ownership
+        self._clock = clock or RealClock()
+        self._rounds: deque[Round] = deque()
+        self._late: deque[tuple[OrderStatusReport, Sequence[FillReport]]] = deque()
+        self._task: asyncio.Task[object] | None = None
+
+    async def mass_status(self, lookback_mins: int | None) -> MassStatusParts:
+        """The next part of what the account holds, to be applied before anything else is asked for."""
+        if self.main is None:
+            raise NotReady("the venue is not connected")
+        if not self._rounds:
+            parts = await self.main.account_status(lookback_mins)
+            self._rounds.extend(rounds_of(parts, self._owner_in_turn, self.extra + 1))
+        this = self._rounds.popleft()
+        self._ownership.claim(this.claims)
+        return this.parts
+
+    def owner_of(self, client_order_id: ClientOrderId | None) -> str | None:
+        """The strategy of this node whose order of an earlier run this is."""
+        if client_order_id is None or self.main is None:
+            return None
+        owner = self.main.strategy_of(client_order_id.value)
+        if owner is None or owner in self._ownership:
+            return owner
+        self.main.count("bridge.exec.ownerless")
+        log.warning("order %s belongs to %s, which this node does not have", client_order_id, owner)
+        return None
+
+    def _owner_in_turn(self, client_order_id: ClientOrderId | None) -> str | None:
+        """The owner, when there is a client for its turn."""
+        owner = self.owner_of(client_order_id)
+        if owner is None or self._ownership.number(owner) <= self.extra:
+            return owner
+        if self.main is not None:
+            self.main.count("bridge.exec.ownerless")
+        log.error("order %s does not come back to %s: too many strategies", client_order_id, owner)
+        return None
+
+    def takes(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> bool:
+        """True when the report waits its turn here: the engine does not have its order, and somebody owns it.
+
+        Others that the engine does not have wait behind it, so that nobody gets them by mistake.
+        """
+        main, name = self.main, order.client_order_id
+        if main is None or (name is not None and main.cache.order(name) is not None):
+            return False
+        if not self._late and self.owner_of(name) is None:
+            return False
+        self._late.append((order, fills))
+        if self._task is None:
+            self._task = main.create_task(self._give_back(main), "homecoming")
+        return True
+
+    async def _give_back(self, main: VenueExecutionClient) -> None:
+        try:
+            while not self._ownership.started:
+                await self._turn()
+            while self._late:
+                order, fills = self._late.popleft()
+                await self._give(main, order, fills)
+        finally:
+            self._task = None
+
+    async def _give(
+        self, main: VenueExecutionClient, order: OrderStatusReport, fills: Sequence[FillReport]
+    ) -> None:
+        name = order.client_order_id
+        owner = self.owner_of(name)
+        if owner is None or name is None or main.cache.order(name) is not None:
+            main.hand(order, fills)
+            return
+        self._ownership.claim({order.instrument_id: owner})
+        try:
+            main.hand(order, fills)
+            end_ns = self._clock.mono_ns() + _TAKEN_NS
+            while main.cache.order(name) is None:
+                if self._clock.mono_ns() > end_ns:
+                    main.count("bridge.exec.refused_by_engine")
+                    log.error("the engine did not take up order %s of %s", name, owner)
+                    return
+                await self._turn()
+        finally:
+            self._ownership.claim({})
+
+    async def _turn(self) -> None:
+        await self._clock.sleep_until(self._clock.mono_ns() + _TURN_NS)
+
+
+class OwnerClient(ExecutionClient):
+    """Is asked for one more mass status of an account at the start, and trades nothing.
+
+    It has a venue of its own name, which no instrument has: commands go to the account's other client.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        config: ExecutionClientConfig,
+        cache: ClientCache,
+        clock: EngineClock,
+        trader_id: TraderId,
+        account_id: AccountId,
+        manifest: Manifest,
+        homecoming: Homecoming,
+    ) -> None:
+        super().__init__(
+            name=name,
+            config=config,
+            cache=cache,
+            clock=clock,
+            trader_id=trader_id,
+            venue=Venue(name),
+            account_id=account_id,
+            account_type=AccountType.from_str(manifest.account_type),
+            oms_type=OmsType.from_str(manifest.oms_type),
+        )
+        self._venue = Venue(name)
+        self._homecoming = homecoming
+
+    async def _connect(self) -> None:
+        """The account's other client connects."""
+
+    async def _disconnect(self) -> None:
+        """Nothing is open."""
+
+    async def _generate_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus:
+        parts = await self._homecoming.mass_status(lookback_mins)
+        return mass_status_of(self, self._venue, parts)
+
+    async def _generate_order_status_report(
+        self, command: GenerateOrderStatusReport
+    ) -> OrderStatusReport | None:
+        return None
+
+    async def _generate_order_status_reports(
+        self, command: GenerateOrderStatusReports
+    ) -> list[OrderStatusReport]:
+        return []
+
+    async def _generate_fill_reports(self, command: GenerateFillReports) -> list[FillReport]:
+        return []
+
+    async def _generate_position_status_reports(
+        self, command: GeneratePositionStatusReports
+    ) -> list[PositionStatusReport]:
+        return []
+
+    def _handles_order_venue(self, venue: Venue | None) -> bool:
+        return False
+
+    def _provides_bulk_position_coverage(self, instrument_id: InstrumentId) -> bool:
+        # Its empty answers say nothing: the account's other client answers for all of it.
+        return False
+
+
+def mass_status_of(client: ExecutionClient, venue: Venue, parts: MassStatusParts) -> ExecutionMassStatus:
+    """The parts as what the engine asks a client for."""
+    status = ExecutionMassStatus(client.client_id, client.account_id, venue, client.clock.timestamp_ns())
+    status.add_order_reports(parts.orders)
+    status.add_fill_reports(parts.fills)
+    status.add_position_reports(parts.positions)
+    return status
