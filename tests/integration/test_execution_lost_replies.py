@@ -104,6 +104,19 @@ def test_a_submit_under_strict_nonces(made: Callable[[Rig], Way], silent: bool) 
     nonce_venue(body)
 
 
+def test_a_limit_that_the_manifest_places_before_order_entry_is_a_proof() -> None:
+    async def body(rig: Rig) -> None:
+        rig.exchange.faults.append(answers("error", b'{"code": 21900}'))
+        await rig.submit("O-1")
+        assert rig.events("O-1") == ["submitted", "rejected"]
+        await rig.submit("O-2")
+        assert rig.events("O-2") == ["submitted", "accepted"]
+        assert [tx["nonce"] for tx in rig.exchange.commands()] == [40, 40], "its nonce is free"
+        assert rig.counters.get("lookups.asked") == 0
+
+    nonce_venue(body)
+
+
 @pytest.mark.parametrize("made", NONCE_WAYS.values(), ids=NONCE_WAYS)
 def test_a_cancel_under_strict_nonces(made: Callable[[Rig], Way]) -> None:
     async def body(rig: Rig) -> None:

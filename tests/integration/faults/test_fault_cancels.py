@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 from nautilus_trader.model import OrderSide, OrderStatus
-from paradex_rig import BTC_ID, ETH, Rig, run, until
+from paradex_rig import BTC_ID, ETH, Exchange, Rig, run, until
+from relay import TcpRelay, tcp_relay
 
 ROUTES = pytest.mark.parametrize("route", ["ws", "rest"])
 SLOW = {"cancel_delay_ms": "150", "jitter_ms": "0"}
@@ -117,6 +121,39 @@ def test_a_cancel_while_down_is_made_up_for() -> None:
         await rig.status(filled_one, "FILLED")
 
     run(body)
+
+
+@ROUTES
+def test_a_cancel_that_cannot_leave_is_sent_once_it_can(route: str) -> None:
+    relays: list[TcpRelay] = []
+
+    @asynccontextmanager
+    async def between(x: Exchange) -> AsyncIterator[dict]:
+        async with tcp_relay(x.simulator.server.port) as relay:
+            relays.append(relay)
+            yield {"addresses": {"rest": f"http://127.0.0.1:{relay.port}/v1"}}
+
+    async def body(rig: Rig) -> None:
+        one, *every = [await rig.accepted(f"O-{n}") for n in range(4)]
+        if route == "rest":
+            relays[0].shut()
+        else:
+            rig.x.fault("F01", trigger={"after_ms": 0})
+            await until(rig.x.simulator.faults.refuses, "nobody can connect")
+            rig.service._session.reconnect("cut by the test")
+        rig.cancel(one)
+        for order in every:
+            rig.engine.pending_cancel(order)
+        rig.service.cancel_all(BTC_ID, None, every)
+        left = "sends_failed.cancel.not_sent"
+        await until(lambda: rig.count(left) >= 2, "nothing can leave")
+        assert {order.status for order in (one, *every)} == {OrderStatus.PENDING_CANCEL}
+        assert cancels(rig) + rig.x.sent("cancel_all") + rig.x.sent("DELETE /v1/orders") == 0
+        await relays[0].open() if route == "rest" else rig.x.lift()
+        for order in (one, *every):
+            await rig.status(order, "CANCELED")
+
+    run(body, own={"order_route": route}, between=between)
 
 
 # --- cancel all

@@ -7,8 +7,10 @@ refuses later, over the stream. A cancel must name the order's index, which only
 import json
 
 from nautilus_trader.model import LiquiditySide, Money, OrderSide, OrderStatus, Price, Quantity
+from nonce_venue_manifest import MANIFEST
 
 from venuekit.errors import BadValue, SendFailed
+from venuekit.interfaces.manifest import Says
 from venuekit.interfaces.orders import (
     Cancel,
     CancelAll,
@@ -43,6 +45,8 @@ STATUS = {
     "canceled-margin": OrderStatus.REJECTED,
     "canceled-post-only": OrderStatus.REJECTED,
 }
+
+PROVES = {rule.code: rule.says for rule in MANIFEST.errors}
 
 
 def client_index(client_order_id):
@@ -199,7 +203,7 @@ class NonceOrders:
             return Verdict(Received(WireIds()))
         if code == 21104:
             return Verdict(RefusedOutcome("21104", "invalid nonce", nonce_stale=True), nonce=NonceFate.FREE)
-        if 21000 <= code < 22000:
+        if PROVES.get(str(code)) is Says.REFUSED:
             return Verdict(RefusedOutcome(str(code), "refused by the API"), nonce=NonceFate.FREE)
         return Verdict(Unknown(f"code {code}"), nonce=NonceFate.UNCERTAIN)
 

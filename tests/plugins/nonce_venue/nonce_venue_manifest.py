@@ -56,7 +56,13 @@ MANIFEST = Manifest(
         "read": Operation(OpKind.READ, {}, Priority.READ, 2_000),
     },
     buckets={"tx": Bucket(Scope.ACCOUNT, 100, Seconds(1), 100)},
-    errors=(ErrorRule("tx", "21104", Says.NONCE), ErrorRule("tx", "21701", Says.REFUSED)),
+    errors=(
+        ErrorRule("tx", "21104", Says.NONCE),
+        ErrorRule("tx", "21120", Says.REFUSED),
+        ErrorRule("tx", "21701", Says.REFUSED),
+        # The limiter of the API stands before the sequencer, so that its answer is a proof.
+        ErrorRule("tx", "21900", Says.REFUSED),
+    ),
     book=BookRule(Chain.PREVIOUS, SnapshotFrom.STREAM),
     orders=OrderFeatures(
         types={"LIMIT": frozenset({"GTC", "IOC"}), "MARKET": frozenset({"IOC"})},

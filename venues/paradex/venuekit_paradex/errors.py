@@ -1,7 +1,8 @@
 """What each error of Paradex proves. Data only; a code that is not here proves nothing (UNKNOWN).
 
-REFUSED, DUPLICATE, AUTH, LIMIT, MODE and CLOCK mean that the request had no effect. GONE means that the order
-is not open: look it up, do not conclude. TRANSIENT and UNKNOWN prove nothing about a command.
+REFUSED, DUPLICATE, AUTH, MODE and CLOCK mean that the request had no effect. GONE means that the order is
+not open: look it up, do not conclude. LIMIT, TRANSIENT and UNKNOWN prove nothing about a command: no document
+says that the limiter stands before order entry.
 """
 
 from __future__ import annotations
