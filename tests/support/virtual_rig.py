@@ -134,6 +134,15 @@ class World:
         with self._phase("C12"):
             await self._as_client(self.rig.stop())
         self.rig.network.alive = False
+        self._leaves_nothing()
+
+    def _leaves_nothing(self) -> None:
+        """I12: no task, no timer and no stream of the client is left."""
+        tasks = [task.get_name() for task in asyncio.all_tasks() if _of_client(task)]
+        mine = self._client_clock._fire
+        timers = [timer for timer in self.loop.pending() if timer._callback == mine]
+        ends = self.rig.network.ends
+        assert not (tasks or timers or ends), f"left behind: {tasks} {timers} {ends}"
 
     async def kill(self) -> None:
         """F24: the client process is gone, without a goodbye; what it had handed over still arrives."""
@@ -271,13 +280,14 @@ def run_virtual(
     start: bool = True,
     settle: bool = True,
     secs: float = 3_600.0,
+    latency_us: int = 500,
     **changes: object,
 ) -> World:
     """The world after `body(world)` ended, the faults were lifted, ledger and engine agreed, and all stopped.
 
     `sim` are options of the simulator (no crowd by default). Of the client, `own` changes the venue's own
     config, `options` the transports', `timeouts_ms` the time of single operations, `semantics` those of the
-    manifest. Nothing lasts longer than `secs` of virtual time.
+    manifest. A message is `latency_us` on its way. Nothing lasts longer than `secs` of virtual time.
     """
 
     async def main(loop: VirtualLoop) -> World:
@@ -286,6 +296,7 @@ def run_virtual(
             clock=clock, seed=seed, port=0, options={"liquidity": "false", **(sim or {})}, pipes=True
         )
         x = Exchange(simulator, await simulator.start())
+        simulator.server.latency_ns = latency_us * 1_000
         world = World(seed, loop, clock, x, journal or MemoryJournal(), Wire(), changes)
         simulator.faults.produced = {**simulator.faults.produced, **OUTSIDE}
         simulator.faults.outside = world.befall

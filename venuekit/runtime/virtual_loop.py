@@ -64,6 +64,10 @@ class VirtualLoop(BaseEventLoop):
         """See `asyncio`."""
         return self.call_at_ns(self.now_ns + round(delay * _SECOND_NS), callback, *args, context=context)
 
+    def pending(self) -> list[asyncio.TimerHandle]:
+        """Timers that are set and have not run, in the order in which they will."""
+        return [timer for _, _, timer in sorted(self._timers) if not timer.cancelled()]
+
     def block(self, ns: int) -> None:
         """Time went on by `ns` and nothing ran meanwhile; what fell due runs late, in order."""
         self.now_ns += ns

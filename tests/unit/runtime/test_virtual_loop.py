@@ -109,6 +109,18 @@ def test_work_for_a_thread_is_done_in_place():
     run(main)
 
 
+def test_what_is_set_can_be_listed():
+    async def main(loop):
+        later, never, soon = (loop.call_later(secs, print) for secs in (2, 3, 1))
+        never.cancel()
+        assert loop.pending() == [soon, later]
+        await asyncio.sleep(1.5)
+        assert loop.pending() == [later]
+        later.cancel()
+
+    run(main)
+
+
 def test_timeouts_of_asyncio_work():
     async def main(loop):
         with pytest.raises(TimeoutError):
