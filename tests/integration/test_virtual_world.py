@@ -18,6 +18,7 @@ from virtual_rig import CALM, Killed, World, run_virtual
 
 from venuekit.errors import VenuekitError
 from venuekit.interfaces.stream import DataKind
+from venuekit.runtime.journal_file import FileJournal, Owner
 
 
 async def session(world: World) -> None:
@@ -80,6 +81,36 @@ def test_a_client_is_killed_and_comes_back() -> None:
         assert x.submits("O-2") == 1
 
     run_virtual(2, body)
+
+
+def test_what_died_is_remembered_by_a_file(tmp_path: Path) -> None:
+    owner = Owner("PARADEX", "simulator", "demo")
+
+    def opened() -> FileJournal:
+        return FileJournal.opened(tmp_path / "j.journal", owner, upkeep=False)
+
+    def doubtful() -> list[str]:
+        journal = opened()
+        try:
+            return [one.intent.facts.client_order_id for one in journal.open_intents()]
+        finally:
+            journal.close()
+
+    async def body(world: World) -> None:
+        rig, x = world.rig, world.x
+        await rig.accepted("O-1")
+        x.fault("F24", trigger={"cut": "C2"}, label='*"O-2"*')
+        rig.submit("O-2", price="79000.0")
+        await until(lambda: not world.alive, "died while the bytes were on their way")
+        x.cross("O-1")
+        assert doubtful() == ["O-1", "O-2"]
+        again = await world.start()
+        await again.settle(60)
+        assert x.submits("O-2") == 1
+        await world.stop()
+        assert doubtful() == ["O-2"], "the one that is open; the other one was filled meanwhile"
+
+    run_virtual(3, body, journal=opened, settle=False)
 
 
 STORM = (

@@ -79,7 +79,8 @@ class World:
     clock: LoopClock
     """The venue's."""
     x: Exchange
-    journal: Journal
+    journal: Journal | Callable[[], Journal]
+    """One for all clients, or what opens it anew for each."""
     wire: Wire
     changes: Mapping[str, object]
     rig: VirtualRig = field(init=False)
@@ -90,6 +91,7 @@ class World:
     _waiting: list[asyncio.Task[object]] = field(factory=list)
     _doomed: list[asyncio.Task[object]] = field(factory=list)
     _network: Network | None = None
+    _opened_journal: Journal | None = None
     _client_clock: LoopClock | None = None
     _opened: int = 0
 
@@ -134,7 +136,12 @@ class World:
         with self._phase("C12"):
             await self._as_client(self.rig.stop())
         self.rig.network.alive = False
+        self._close_journal()
         self._leaves_nothing()
+
+    def _close_journal(self) -> None:
+        if callable(self.journal):
+            self._opened_journal.close()
 
     def _leaves_nothing(self) -> None:
         """I12: no task, no timer and no stream of the client is left."""
@@ -156,6 +163,7 @@ class World:
             return
         self._network.die()
         self._client_clock.stop()
+        self._close_journal()
         # Cancelled, a task can still clean up; it reaches nobody: pipes, journal and timers are dead.
         doomed = [task for task in asyncio.all_tasks() if _of_client(task)] + self._waiting
         for task in doomed:
@@ -185,6 +193,7 @@ class World:
         self._opened += 1
         clock = LoopClock(self.loop, seed=f"{self.seed}/{self._opened}", wall_start_ns=self.clock.wall_ns())
         network, name = Network(self.x.simulator.server, self.wire), f"world-{next(_NAMES)}"
+        journal = self._opened_journal = self.journal() if callable(self.journal) else self.journal
         NETWORKS[name] = self._network = network
         self._client_clock = clock
         try:
@@ -192,7 +201,7 @@ class World:
                 _config(self.x, name, changes),
                 clock=clock,
                 registry=_registry(),
-                journal=_Memory(self.journal, network),
+                journal=_Memory(journal, network),
             )
             venue.manifest = _manifest(venue.manifest, changes)
             await venue.open()
@@ -274,7 +283,7 @@ def run_virtual(
     seed: int,
     body: Callable[[World], Awaitable[object]],
     *,
-    journal: Journal | None = None,
+    journal: Journal | Callable[[], Journal] | None = None,
     sim: Mapping[str, str] | None = None,
     data: bool = True,
     start: bool = True,
@@ -285,6 +294,7 @@ def run_virtual(
 ) -> World:
     """The world after `body(world)` ended, the faults were lifted, ledger and engine agreed, and all stopped.
 
+    `journal` is one for all clients (in memory by default), or opens a file anew for each.
     `sim` are options of the simulator (no crowd by default). Of the client, `own` changes the venue's own
     config, `options` the transports', `timeouts_ms` the time of single operations, `semantics` those of the
     manifest. A message is `latency_us` on its way. Nothing lasts longer than `secs` of virtual time.
