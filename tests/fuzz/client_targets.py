@@ -22,6 +22,7 @@ from venuekit_paradex.instruments import ParadexInstruments
 from venuekit_paradex.orders import ParadexOrders
 from venuekit_paradex.reconciliation import ParadexReads
 from venuekit_paradex.stream import ParadexStream
+from venuekit_paradex.time import ParadexTime
 from venuekit_paradex.wire.json import SystemConfig
 from venuekit_paradex.wire.replies import read, row_as
 
@@ -118,6 +119,8 @@ _READS: Mapping[str, tuple[str, ...]] = {
     "open": ("rest/get_orders.200", "recorded_rest/fetch_open_orders"),
     "closed": ("rest/get_orders-history.200", "recorded_rest/fetch_orders"),
     "fills": ("rest/get_fills.200", "recorded_rest/fetch_my_trades"),
+    "busts": ("rest/get_tradebusts.200",),
+    "time": ("rest/get_system_time.200", "recorded_rest/fetch_time"),
     "positions": ("rest/get_positions.200", "recorded_rest/fetch_positions"),
     "balances": ("rest/get_balance.200", "rest/get_account.200", "recorded_rest/fetch_balance"),
     "look_up": ("rest/get_orders.200", "recorded_rest/fetch_order", "rest/get_fills.200", "rest/_error.400"),
@@ -189,6 +192,8 @@ def _open_reads() -> Feed:
                 _check_decoded([*page.rows, *page.quarantined, Quarantined("end", "")])
             elif name == "book":
                 _check_decoded([done(history.book(iid))])
+            elif name == "time":
+                assert done(ParadexTime(port).read()) >= 0
             elif name == "markets":
                 _load_markets(port, clock)
             elif name == "config":

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from client_targets import client_targets
 from fuzzing import FindError, Target, fuzz, keep, kept, replay
+from reading_targets import reading_targets
 from simulator_targets import simulator_targets
 
 STUCK_SECS = 60
@@ -28,7 +29,7 @@ def main() -> int:
     parser.add_argument("--file", type=Path, help="replay a kept find")
     parser.add_argument("--list", action="store_true", help="name the targets")
     args = parser.parse_args()
-    targets = {one.name: one for one in (*client_targets(), *simulator_targets())}
+    targets = {one.name: one for one in (*client_targets(), *reading_targets(), *simulator_targets())}
     if args.list:
         print("\n".join(targets))
         return 0

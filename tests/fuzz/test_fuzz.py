@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 
@@ -10,7 +11,8 @@ import pytest
 from client_targets import client_targets
 from fuzzing import FOUND, FindError, Target, fuzz, keep, kept, replay
 from mutator import Mutator, Pairs, dump, load
-from paradex_seeds import TS, frames, symbols
+from paradex_seeds import ROOT, TS, frames, symbols
+from reading_targets import reading_targets
 from simulator_targets import World, simulator_targets
 from venuekit_paradex.stream import ParadexStream
 
@@ -18,13 +20,54 @@ from venuekit.interfaces.stream import Ignored, Quarantined
 from venuekit.sim.door import Response
 
 RUNS, SEED = 5_000, 20_261_121
-TARGETS = {one.name: one for one in (*client_targets(), *simulator_targets())}
+TARGETS = {one.name: one for one in (*client_targets(), *reading_targets(), *simulator_targets())}
 FINDS = sorted(FOUND.glob("*/*.txt"))
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_input_is_survived(name):
     assert fuzz(TARGETS[name], seed=SEED, runs=RUNS) == RUNS
+
+
+READ_BY = {
+    "venuekit/core/numbers.py": "numbers",
+    "venuekit/host/config.py": "config",
+    "venuekit/runtime/journal_entries.py": "journal",
+    "venuekit/sim/control.py": "sim-control",
+    "venuekit/sim/fault_text.py": "sim-control",
+    "venuekit/transport/layers/capture.py": "capture",
+    "venuekit/transport/layers/redact.py": "capture",
+    "venues/dydx/venuekit_dydx/instruments.py": "dydx-instruments",
+    "venues/lighter/venuekit_lighter/instruments.py": "lighter-instruments",
+    "venues/paradex/venuekit_paradex/auth.py": "paradex-reads",
+    "venues/paradex/venuekit_paradex/orders.py": "paradex-replies",
+    "venues/paradex/venuekit_paradex/readings.py": "paradex-readings",
+    "venues/paradex/venuekit_paradex/sim/paging.py": "sim-rest",
+    "venues/paradex/venuekit_paradex/sim/people.py": "sim-rest",
+    "venues/paradex/venuekit_paradex/sim/proofs.py": "sim-rest",
+    "venues/paradex/venuekit_paradex/sim/rest.py": "sim-rest",
+    "venues/paradex/venuekit_paradex/sim/settings.py": "sim-ports",
+    "venues/paradex/venuekit_paradex/sim/simple_feed.py": "sim-simple-frames",
+    "venues/paradex/venuekit_paradex/sim/simple_fixtures.py": "sim-fixtures",
+    "venues/paradex/venuekit_paradex/sim/stream.py": "sim-frames",
+    "venues/paradex/venuekit_paradex/sim/tokens.py": "sim-rest",
+    "venues/paradex/venuekit_paradex/stream.py": "paradex-private-json",
+    "venues/paradex/venuekit_paradex/wire/market_json.py": "paradex-public-json",
+    "venues/paradex/venuekit_paradex/wire/replies.py": "paradex-reads",
+    "venues/paradex/venuekit_paradex/wire/sbe.py": "paradex-public-sbe",
+    "venues/paradex/venuekit_paradex/wire/schema.py": "paradex-private-sbe",
+    "venues/paradex/venuekit_paradex/wire/text_ticks.py": "paradex-public-json",
+}
+"""Every module that reads bytes or text from outside, and the target that damages what it reads."""
+
+
+def test_every_module_that_reads_has_a_target():
+    reads = re.compile(r"json\.(?:decode|Decoder|loads)\(|msgspec\.convert\(|tomllib\.loads\(|unpack_from\(")
+    product = [*(ROOT / "venuekit").rglob("*.py"), *ROOT.glob("venues/*/venuekit_*/**/*.py")]
+    found = {str(path.relative_to(ROOT)) for path in product if reads.search(path.read_text())}
+    found = {name for name in found if not name.startswith("venuekit/cli/")}  # what our own commands wrote
+    assert found == set(READ_BY) - {"venuekit/core/numbers.py"}
+    assert set(READ_BY.values()) <= set(TARGETS)
 
 
 @pytest.mark.parametrize("path", FINDS, ids=lambda path: f"{path.parent.name}-{path.stem}")

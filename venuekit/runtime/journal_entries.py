@@ -49,7 +49,7 @@ class Entry:
         """The body, read; raise `CaptureError` when it is none of ours."""
         try:
             found = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise CaptureError(f"entry {self.seq} of the journal cannot be read")
