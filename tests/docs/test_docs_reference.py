@@ -12,6 +12,7 @@ from attrs import fields
 
 from venuekit import errors
 from venuekit.core.book import Held
+from venuekit.core.mute import Remedy
 from venuekit.core.subscriptions import Outcome
 from venuekit.host import config
 from venuekit.host.plugins import installed
@@ -20,7 +21,12 @@ from venuekit.runtime.counter_names import COUNTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-NAMED_BY_ENUM = {"held.value": Held, "Held.BROKEN.value": Held, "outcome.value": Outcome}
+NAMED_BY_ENUM = {
+    "held.value": Held,
+    "Held.BROKEN.value": Held,
+    "outcome.value": Outcome,
+    "remedy.value": Remedy,
+}
 """Expressions in the code that are counter names by the promise of an enumeration."""
 PASSED_ON = {"name", "live"}
 """Parameters: the name is written where such a method is called, and read there."""

@@ -33,6 +33,7 @@ from venuekit_paradex.sim import SIMULATOR
 from venuekit.cli.audit import Account, Execution, OrderView, compare, read_ledger, standing_fills
 from venuekit.host.config import VenueConfig, parse_config
 from venuekit.host.open import OpenedVenue
+from venuekit.interfaces.manifest import DataFeature, Manifest
 from venuekit.interfaces.stream import DataKind, Want
 from venuekit.runtime.clock import RealClock
 from venuekit.runtime.telemetry import CounterTable
@@ -435,7 +436,8 @@ async def opened(x: Exchange, **changes: object) -> Rig:
     `own` changes the venue's own config, `options` the transports', `addresses` where it connects,
     `timeouts_ms` the time of single operations, `silence_ms` the bound of both streams, `compare_ms` how
     often the account is compared, `journal` is kept, `layers` stand around the transports, `clock` is the
-    client's own, `limits` are those of the config.
+    client's own, `limits` are those of the config,
+    `topic_silence_ms` is how long a book may bring nothing.
     Orders lapse 0.4 s after their signature: that is how long a lost one keeps a test waiting.
     """
     config = demo_config(x)
@@ -465,9 +467,17 @@ async def opened(x: Exchange, **changes: object) -> Rig:
             for op, one in manifest.operations.items()
         },
         streams={name: evolve(spec, silence_ms=silence) for name, spec in manifest.streams.items()},
+        data=_ticking(manifest, changes.get("topic_silence_ms")),
     )
     await venue.open()
     return Rig(x, venue)
+
+
+def _ticking(manifest: Manifest, topic_silence_ms: object) -> Mapping[DataKind, DataFeature]:
+    if topic_silence_ms is None:
+        return manifest.data
+    book = DataKind.BOOK_DELTAS
+    return {**manifest.data, book: evolve(manifest.data[book], silent_ms=topic_silence_ms)}
 
 
 @asynccontextmanager

@@ -203,6 +203,8 @@ class DataFeature:
 
     subscribe: bool = False
     request: bool = False
+    silent_ms: int | None = None
+    """A topic that brings nothing of it for this long is taken for mute; None: its silence says nothing."""
 
 
 @frozen

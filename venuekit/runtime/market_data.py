@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,8 @@ from nautilus_trader.model import (
 
 from venuekit.core.book import Book, Held, Pace
 from venuekit.core.connection import SessionState
-from venuekit.core.subscriptions import Shards, Wants
+from venuekit.core.mute import Mutes, Remedy
+from venuekit.core.subscriptions import Shards, Stage, Wants
 from venuekit.core.symbols import Symbols
 from venuekit.errors import BadValue, DecodeError, GiveUp, NotReady, Unsupported, VenuekitError
 from venuekit.interfaces.manifest import BookRule, Chain, Manifest, SnapshotFrom
@@ -64,6 +65,7 @@ _TYPES: dict[DataKind, type] = {
     DataKind.FUNDING_RATE: FundingRateUpdate,
     DataKind.INSTRUMENT_STATUS: InstrumentStatus,
 }
+_KINDS = {made: kind for kind, made in _TYPES.items()}
 _ROUTED = (
     QuoteTick,
     TradeTick,
@@ -133,6 +135,7 @@ class MarketDataService:
         self._sessions: list[Session] = []
         self._markets: dict[InstrumentId, _Market] = {}
         self._routes: dict[type, dict[InstrumentId, _Route]] = {made: {} for made in _ROUTED}
+        self._mutes = Mutes()
         self._scope = TaskScope("market_data", counters, log)
         self._look_timer: Cancel | None = None
 
@@ -454,7 +457,53 @@ class MarketDataService:
             if live and overdue and not market.refused:
                 self._counters.inc("book.snapshot_overdue")
                 self._broke(market, "its snapshot is overdue")
+        self._find_mute(now)
         self._look_timer = self._clock.call_at(now + 1_000_000_000, self._look)
+
+    def _find_mute(self, now: int) -> None:
+        """A topic that must tick and does not is subscribed anew; if that brings nothing, its connection is.
+
+        `seen` is taken back for that: the next frame sets it again.
+        """
+        fresh: dict[Topic, tuple[int, bool]] = {}
+        for bound_ms, listener in self._listeners():
+            least_ms, came = fresh.get(listener.topic, (bound_ms, False))
+            fresh[listener.topic] = (min(bound_ms, least_ms), came or listener.seen)
+            listener.seen = False
+        self._mutes.keep({topic.channel for topic in fresh})
+        for topic, (bound_ms, came) in fresh.items():
+            session = self._session_of(topic)
+            if session.state is not SessionState.LIVE or session.stage(topic) is not Stage.LIVE:
+                self._mutes.apply_down(topic.channel, now)
+                continue
+            remedy = self._mutes.apply(topic.channel, bound_ms * 1_000_000, fresh=came, now_ns=now)
+            if remedy is not None:
+                self._cure(session, topic, remedy)
+
+    def _listeners(self) -> Iterator[tuple[int, _Market | _Route]]:
+        """Whoever waits for something that must tick, and how long it may be silent."""
+        silent = {
+            kind: one.silent_ms for kind, one in self._manifest.data.items() if one.silent_ms is not None
+        }
+        books = [silent[kind] for kind in BOOK_KINDS if kind in silent]
+        if books:
+            yield from ((min(books), market) for market in self._markets.values())
+        for made, routes in self._routes.items():
+            if (bound_ms := silent.get(_KINDS[made])) is not None:
+                yield from ((bound_ms, route) for route in routes.values())
+
+    def _cure(self, session: Session, topic: Topic, remedy: Remedy) -> None:
+        self._counters.inc(remedy.value)
+        what = remedy.name.lower()
+        self._log.info("stream %s: topic %s brings nothing: %s", session.name, topic.channel, what)
+        if remedy is Remedy.RECONNECT:
+            session.reconnect(f"topic {topic.channel} is mute")
+            return
+        for market in self._markets.values():
+            if market.topic == topic:
+                market.book.break_("its topic is mute")
+                market.waiting_ns = self._clock.mono_ns()
+        session.resync(topic)
 
     def _session_of(self, topic: Topic) -> Session:
         return self._sessions[self._shards.place(topic)]

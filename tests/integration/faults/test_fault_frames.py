@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 from collections.abc import Sequence
@@ -360,3 +361,26 @@ def test_lost_private_frames_are_found_by_what_later_ones_say() -> None:
         assert resting.status == OrderStatus.FILLED
 
     run(body)
+
+
+def test_one_mute_topic_is_subscribed_anew_while_the_others_flow() -> None:
+    """No gap tells of it: the last frames of the book are lost, and nothing comes after them."""
+
+    async def body(rig: Rig) -> None:
+        await books(rig)
+        epoch = rig.data.sessions[0].epoch
+        rig.x.fault("F16", points=["out"], label=BOOK, times=2, trigger={"chance": 1.0})
+        moves(rig, 2)
+        await until(lambda: rig.x.acted() >= 2, "both frames are lost")
+        for number in range(40):
+            if rig.count("topics.mute"):
+                break
+            rig.x.counter("BUY", "0.1", f"{2_001 + number}.00", ETH)
+            await asyncio.sleep(0.25)
+        await rig.same_book()
+        await rig.same_book(ETH)
+        assert rig.count("topics.mute") == 1
+        assert rig.count("topics.mute_connection") == 0
+        assert rig.data.sessions[0].epoch == epoch
+
+    run(body, data=True, topic_silence_ms=2_500)

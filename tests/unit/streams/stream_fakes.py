@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import evolve
 from nautilus_trader.model import (
     AggressorSide,
     CryptoPerpetual,
@@ -60,6 +61,7 @@ from venuekit.runtime.market_data import MarketDataService
 from venuekit.runtime.session import Session
 from venuekit.runtime.telemetry import CounterTable
 
+MAY_BE_SILENT = (DataKind.TRADES, DataKind.INSTRUMENT_STATUS, DataKind.FUNDING_RATE)
 MS = 1_000_000
 SECOND = 1_000_000_000
 LOG = logging.getLogger("venuekit.test")
@@ -370,8 +372,10 @@ class MarketWorld(World):
         capacity: int = 1_000,
         symbols: int = 3,
         snapshot: SnapshotFrom = SnapshotFrom.STREAM,
+        silent_ms: int | None = None,
     ) -> None:
         super().__init__()
+        self._sequences: dict[str, int] = {}
         self.symbols = Symbols()
         self.instruments = FakeInstruments(self.symbols, [instrument(f"M{n}") for n in range(symbols)])
         self.history = FakeHistory()
@@ -381,7 +385,11 @@ class MarketWorld(World):
             title="Fake",
             environments={},
             products=frozenset(),
-            data={kind: both for kind in DataKind if kind is not DataKind.BARS},
+            data={
+                kind: both if kind in MAY_BE_SILENT else evolve(both, silent_ms=silent_ms)
+                for kind in DataKind
+                if kind is not DataKind.BARS
+            },
             streams={"public": StreamSpec("ws", topics_per_connection=capacity)},
             ports={},
             operations={},
@@ -400,3 +408,8 @@ class MarketWorld(World):
             log=LOG,
             sink=self.seen,
         )
+
+    def sequence_of(self, symbol: str) -> int:
+        """The number of the next book frame of this market."""
+        self._sequences[symbol] = self._sequences.get(symbol, 0) + 1
+        return self._sequences[symbol]

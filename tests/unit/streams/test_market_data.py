@@ -518,3 +518,63 @@ def test_the_first_pages_of_a_limit_are_the_newest():
         assert [row.ts_event for row in rows] == [5 * SECOND]
 
     play(script)
+
+
+async def ticking(world: MarketWorld, secs: int, *, book: bool, quotes: bool) -> None:
+    """So many seconds in which M1's book, and what is named of M0, brings something every second."""
+    for _ in range(secs):
+        world.server.link.says(**delta("M1", world.sequence_of("M1")))
+        if book:
+            world.server.link.says(**delta("M0", world.sequence_of("M0")))
+        if quotes:
+            world.server.link.says(quote=["M0", "100.0", "100.5"])
+        await world.run(1)
+
+
+def test_one_mute_topic_is_subscribed_anew_while_the_others_flow():
+    async def script(world: MarketWorld) -> None:
+        for want in (Want(DELTAS, M0), Want(DELTAS, M1), Want(QUOTES, M0), Want(TRADES, M0)):
+            world.service.subscribe(want)
+        await world.run()
+        epoch = world.service.sessions[0].epoch
+        for symbol in ("M0", "M1"):
+            world.server.link.says(**snapshot(symbol, world.sequence_of(symbol)))
+        await ticking(world, 30, book=True, quotes=True)
+        assert world.server.left() == []
+        await ticking(world, 19, book=False, quotes=True)
+        assert world.server.left() == []
+        await ticking(world, 3, book=False, quotes=True)
+        # Trades were silent from the beginning: that says nothing.
+        assert world.server.left() == ["book.M0"]
+        assert world.server.asked()[-1] == "book.M0"
+        # What comes of the old subscription is not believed; the snapshot is.
+        world.server.link.says(**snapshot("M0", 500))
+        world.server.link.says(**delta("M0", 501))
+        await world.run()
+        assert sequences(world)[-2:] == [500, 501]
+        assert world.service.sessions[0].epoch == epoch
+
+    world = play(script, silent_ms=20_000)
+    assert world.counters.get("topics.mute") == 1
+    assert world.counters.get("topics.mute_connection") == 0
+
+
+def test_a_topic_that_stays_mute_costs_its_connection():
+    async def script(world: MarketWorld) -> None:
+        for want in (Want(DELTAS, M1), Want(QUOTES, M0)):
+            world.service.subscribe(want)
+        await world.run()
+        world.server.link.says(**snapshot("M1", world.sequence_of("M1")))
+        epoch = world.service.sessions[0].epoch
+        await ticking(world, 22, book=False, quotes=False)
+        assert world.server.left() == ["quotes.M0"]
+        assert world.service.sessions[0].epoch == epoch
+        await ticking(world, 12, book=False, quotes=False)
+        await world.run(2)
+        assert world.service.sessions[0].epoch == epoch + 1
+        world.server.link.says(quote=["M0", "100.0", "100.5"])
+
+    world = play(script, silent_ms=20_000)
+    assert world.counters.get("topics.mute") == 1
+    assert world.counters.get("topics.mute_connection") == 1
+    assert len(world.seen.of(QuoteTick)) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from venuekit.interfaces.manifest import (
     BookRule,
     Bucket,
@@ -101,14 +103,17 @@ ENVIRONMENTS = {
 
 _STREAMED = DataFeature(subscribe=True)
 _BOTH = DataFeature(subscribe=True, request=True)
+# How often each channel ticks is not documented. A quiet market's book comes whole with each subscribe, so
+# asking is cheap; its best prices may rest for longer. Trades, funding and status may be silent for hours.
+_BOOK_TICKS_MS, _PRICE_TICKS_MS = 60_000, 120_000
 
 DATA = {
-    DataKind.BOOK_DELTAS: _BOTH,
+    DataKind.BOOK_DELTAS: evolve(_BOTH, silent_ms=_BOOK_TICKS_MS),
     DataKind.BOOK_DEPTH10: _STREAMED,
     DataKind.BOOK_SNAPSHOT: _BOTH,
-    DataKind.QUOTES: _STREAMED,
+    DataKind.QUOTES: evolve(_STREAMED, silent_ms=_PRICE_TICKS_MS),
     DataKind.TRADES: _BOTH,
-    DataKind.MARK_PRICE: _STREAMED,
+    DataKind.MARK_PRICE: evolve(_STREAMED, silent_ms=_PRICE_TICKS_MS),
     DataKind.INDEX_PRICE: _STREAMED,
     DataKind.FUNDING_RATE: _BOTH,
     DataKind.INSTRUMENT: _BOTH,
