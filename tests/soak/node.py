@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+import tracemalloc
 from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +116,10 @@ def owner(one: Any) -> str:
 class Watch:
     """Samples until it is told to stop."""
 
-    def __init__(self, node: VenueNode, trader: SoakTrader, events: EventFile, journal: Path) -> None:
+    def __init__(
+        self, node: VenueNode, trader: SoakTrader, events: EventFile, journal: Path, frames: int
+    ) -> None:
+        self.frames = frames
         self.node, self.trader, self.events, self.journal = node, trader, events, journal
         self.heap = heap_reader()
         self.types: Counter[str] = Counter()
@@ -163,7 +167,18 @@ class Watch:
         more = (self.types - before).most_common(25) if before else []
         grown = [(n - held[key][1] if key in held else n, one) for key, (one, n) in self.sizes.items()]
         grown = sorted(((n, one) for n, one in grown if n > 20), key=lambda row: -row[0])[:25] if held else []
-        say("types", more=more, grown=[[n, owner(one)] for n, one in grown])
+        traced = self.traced()
+        say("types", more=more, grown=[[n, owner(one)] for n, one in grown], traced=traced)
+
+    def traced(self) -> list[str]:
+        """The lines of code whose bytes of after the first time are still held; empty unless asked for."""
+        if not self.frames:
+            return []
+        if not tracemalloc.is_tracing():
+            tracemalloc.start(self.frames)
+            return []
+        found = tracemalloc.take_snapshot().statistics("traceback")[:40]
+        return [f"{one.size} bytes in {one.count}: {' < '.join(map(str, one.traceback))}" for one in found]
 
     async def run(self, every_secs: float) -> None:
         reader = asyncio.StreamReader()
@@ -199,7 +214,7 @@ async def main(args: argparse.Namespace) -> int:
     events = EventFile(args.config.parent / "events.jsonl")
     trader = SoakTrader.made(MARKETS, args.seed, args.every_ms, events)
     node.node.add_strategy(trader)
-    watch = Watch(node, trader, events, args.config.parent / "journals")
+    watch = Watch(node, trader, events, args.config.parent / "journals", args.trace)
     driving = asyncio.create_task(watch.run(args.sample_secs))
     driving.add_done_callback(lambda _: node.handle.stop())
     ending = await node.run()
@@ -217,6 +232,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sample-secs", type=float, default=1.0)
     parser.add_argument("--orders", type=int, default=2000)
     parser.add_argument("--fills", type=int, default=2000)
+    parser.add_argument("--trace", type=int, default=0)
     parser.add_argument("--forget-mins", type=int, default=5)
     parser.add_argument("--compare-ms", type=int, default=0)
     return parser.parse_args()

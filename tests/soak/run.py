@@ -35,7 +35,7 @@ from venuekit.runtime.clock import RealClock  # noqa: E402
 from venuekit.transport.http import HttpxPort, httpx_port  # noqa: E402
 
 KEY_VARIABLE = "VENUEKIT_SOAK_KEY"
-START_SECS = 40
+START_SECS = 120
 AGREE_SECS = 150.0
 """How long agreement may take after the last fault was lifted."""
 ENDED = ("OrderFilled", "OrderCanceled", "OrderRejected", "OrderDenied", "OrderExpired")
@@ -194,6 +194,7 @@ async def started(args: argparse.Namespace, config: str, folder: Path) -> NodePr
         "seed": args.seed,
         "orders": args.orders,
         "fills": args.fills,
+        "trace": args.trace,
         "every-ms": args.every_ms,
         "compare-ms": args.compare_ms,
     }
@@ -255,6 +256,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--calm-secs", type=float, default=15, help="quiet before the last count")
     parser.add_argument("--folder", help="keep config, events, journal and log there")
     parser.add_argument("--diagnose", action="store_true", help="name the types of objects that became more")
+    parser.add_argument("--trace", type=int, default=0, help="with --diagnose: frames of traced bytes")
     parser.add_argument("--json", action="store_true", help="one object a line")
     parser.add_argument("--write", action="store_true", help="keep the table in the docs")
     return parser.parse_args()

@@ -138,8 +138,9 @@ class VenueSection:
     """By bucket: less than the venue grants where other programs share it, more where it grants more."""
     transport: TransportSection = Factory(TransportSection)
     """Which plugins carry the bytes, and their options."""
-    journal: str = MEMORY
-    """Where orders are remembered: `memory`, a folder for one file an account, or a file `*.journal`."""
+    journal: str | None = None
+    """Where orders are remembered: a folder for one file an account, a file `*.journal`, or `memory`. Without
+    it a folder of the user's, `~/.local/share/venuekit/journals`; a simulator's orders are not kept."""
     journal_durable: bool = False
     """Every line of a journal in a file survives a power cut, too, at the cost of a disk flush each."""
 
@@ -164,8 +165,8 @@ class VenueConfig:
     """By operation, over the manifest's."""
     limits: Mapping[str, LimitSection] = field(factory=dict)
     """By bucket, over the manifest's."""
-    journal: str = MEMORY
-    """`memory`, or a path relative to `base`."""
+    journal: str | None = None
+    """`memory`, or a path relative to `base`; None: the user's folder, but memory on a simulator."""
     journal_durable: bool = False
 
 

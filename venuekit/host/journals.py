@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from venuekit.errors import ConfigError
@@ -10,23 +12,35 @@ from venuekit.host.config import MEMORY
 from venuekit.runtime.journal import MemoryJournal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from venuekit.host.config import VenueConfig
+    from venuekit.interfaces.manifest import Manifest
     from venuekit.interfaces.telemetry import Counters
     from venuekit.runtime.journal import Journal
+
+
+def users_folder() -> Path:
+    """Where journals are kept when no config says so: one place for all programs of a user, so that two nodes
+    of one account find each other wherever their configs are.
+    """
+    found = os.environ.get("XDG_DATA_HOME")
+    return (Path(found) if found else Path.home() / ".local" / "share") / "venuekit" / "journals"
 
 
 class JournalKeeper:
     """Opens the journal of one venue's account when its orders begin, and closes it at the latest with it."""
 
     def __init__(
-        self, config: VenueConfig, venue: str, given: Journal | None, counters: Counters, log: logging.Logger
+        self,
+        config: VenueConfig,
+        manifest: Manifest,
+        given: Journal | None,
+        counters: Counters,
+        log: logging.Logger,
     ) -> None:
         self.account: str | None = None
         """As the venue names it, or its public key; known once the signer is made."""
         self._config = config
-        self._venue = venue
+        self._manifest = manifest
         self._given = given
         self._counters = counters
         self._log = log
@@ -36,7 +50,8 @@ class JournalKeeper:
         """The journal, ours alone until closed; raise `ConfigError` or `CaptureError` as its file says."""
         if self._given is not None:
             return self._given
-        if self._config.journal == MEMORY:
+        place = self._place()
+        if place is None:
             return MemoryJournal()
         if self.account is None:
             raise ConfigError(
@@ -48,16 +63,24 @@ class JournalKeeper:
         from venuekit.runtime.journal_file import SUFFIX, FileJournal, Owner
 
         self.close()
-        owner = Owner(self._venue, self._config.environment, self.account)
-        path: Path = self._config.base / self._config.journal
+        owner = Owner(self._manifest.venue, self._config.environment, self.account)
         self._opened = FileJournal.opened(
-            path if path.suffix == SUFFIX else path / owner.file_name(),
+            place if place.suffix == SUFFIX else place / owner.file_name(),
             owner,
             durable=self._config.journal_durable,
             counters=self._counters,
             log=self._log,
         )
+        self._log.info("orders are remembered in %s", self._opened.path)
         return self._opened
+
+    def _place(self) -> Path | None:
+        """A file or a folder; None: memory."""
+        config = self._config
+        if config.journal is not None:
+            return None if config.journal == MEMORY else config.base / config.journal
+        simulated = self._manifest.environments[config.environment].simulated
+        return None if simulated else users_folder()
 
     def close(self) -> None:
         """No file of ours is open; one that was given is left to whoever gave it."""

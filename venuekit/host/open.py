@@ -118,7 +118,7 @@ class OpenedVenue:
         self._descriptor = self._registry.venue(config.key)
         self.manifest: Manifest = tuned(self._registry.manifest(config.key), config)
         self._layers = layers or Layers()
-        self._journals = JournalKeeper(config, self.manifest.venue, journal, self.counters, self.log)
+        self._journals = JournalKeeper(config, self.manifest, journal, self.counters, self.log)
         self._trace_commands = trace_commands
         self._closers: list[Callable[[], object]] = []
         self._ports: dict[str, Requester] = {}

@@ -195,6 +195,8 @@ class Environment:
     addresses: Mapping[str, str]
     facts: Mapping[str, str] = field(factory=dict)
     real_money: bool = False
+    simulated: bool = False
+    """What it holds ends with its process, so a journal of it would outlive what it is about."""
 
 
 @frozen

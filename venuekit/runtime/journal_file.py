@@ -104,7 +104,7 @@ class FileJournal:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             what = f"{path.parent} cannot be made: {error.strerror}"
-            raise ConfigError(what, hint="check the path.") from error
+            raise ConfigError(what, hint="set `journal` to a folder that exists, or memory.") from error
         lock = _taken(path)
         try:
             if not path.exists():

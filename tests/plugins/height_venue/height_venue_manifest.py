@@ -40,7 +40,9 @@ _COMMAND = {"orders": 1}
 MANIFEST = Manifest(
     venue="HV",
     title="Height Venue",
-    environments={"local": Environment({"node": "memory://node", "indexer": "memory://indexer"})},
+    environments={
+        "local": Environment({"node": "memory://node", "indexer": "memory://indexer"}, simulated=True)
+    },
     products=frozenset({"CryptoPerpetual"}),
     data={},
     streams={

@@ -40,7 +40,7 @@ _COMMAND = {"tx": 1}
 MANIFEST = Manifest(
     venue="NV",
     title="Nonce Venue",
-    environments={"local": Environment({"stream": "memory://stream", "api": "memory://api"})},
+    environments={"local": Environment({"stream": "memory://stream", "api": "memory://api"}, simulated=True)},
     products=frozenset({"CryptoPerpetual"}),
     data={},
     streams={

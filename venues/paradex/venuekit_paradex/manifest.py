@@ -98,6 +98,7 @@ ENVIRONMENTS = {
     "simulator": Environment(
         {"rest": "http://127.0.0.1:8480/v1", "stream": "ws://127.0.0.1:8480/v1"},
         {"chain_id": "PRIVATE_SN_VENUEKIT_SIM"},
+        simulated=True,
     ),
 }
 
