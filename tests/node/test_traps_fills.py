@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import bare_node as bare
+import pytest
 from nautilus_trader.model import OrderStatus, VenueOrderId
 
 
@@ -128,6 +129,27 @@ def test_repeated_and_late_reports_make_no_extra_event() -> None:
         await _barrier(rig)
         late = [event for event in rig.recorder.seen[seen:] if event.client_order_id == order.client_order_id]
         assert late == []
+
+    _run(body)
+
+
+@pytest.mark.parametrize("last", [OrderStatus.CANCELED, OrderStatus.FILLED])
+def test_late_fills_of_a_cancelled_order_are_taken_and_the_last_one_fills_it(last: OrderStatus) -> None:
+    async def body(rig: bare.Rig) -> None:
+        order = await _accepted(rig)
+        client = rig.execution["V"]
+        client._handle_report(bare.order_report(order, OrderStatus.CANCELED))
+        await rig.until(lambda: rig.order(order).status == OrderStatus.CANCELED, "cancelled")
+        part = bare.order_report(order, OrderStatus.CANCELED, filled="0.004")
+        client._handle_report(part, [_fill(order, "t1", "0.004")])
+        await rig.until(lambda: str(rig.order(order).filled_qty) == "0.004", "the first late fill")
+        assert rig.order(order).status == OrderStatus.CANCELED
+        whole = bare.order_report(order, last, filled="0.010")
+        client._handle_report(whole, [_fill(order, "t2", "0.006")])
+        await rig.until(lambda: str(rig.order(order).filled_qty) == "0.010", "the last late fill")
+        await _barrier(rig)
+        assert rig.order(order).status == OrderStatus.FILLED
+        assert [one.value for one in rig.order(order).trade_ids] == ["t1", "t2"]
 
     _run(body)
 

@@ -59,7 +59,7 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
         elif now.mono_ns < order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS:
             return []
     if order.ended:
-        return actions + _late(order, book, ready)
+        return actions + _late(order, book, ready, whole)
     if ending is not None and order.fate is Fate.REFUSED:
         return [*actions, reject(order, ending.reason, ending.ts_event, ending.post_only_refusal)]
     if order.told in UNTOLD and (order.working is not None or order.waiting or ending is not None):
@@ -177,11 +177,12 @@ def _fill(order: Tracked, book: FillBook, ready: list[FillRecord], status: Order
     return actions
 
 
-def _late(order: Tracked, book: FillBook, ready: list[FillRecord]) -> list[Action]:
-    """Fills after the end: the engine takes them without a change of status, except after a rejection."""
+def _late(order: Tracked, book: FillBook, ready: list[FillRecord], whole: bool) -> list[Action]:
+    """Fills after the end: the engine takes them, and the last one fills the order; not after a rejection."""
     if not ready:
         return []
-    actions = _fill(order, book, ready, order.told)
+    filled = whole and order.told is not OrderStatus.REJECTED
+    actions = _fill(order, book, ready, OrderStatus.FILLED if filled else order.told)
     if order.told is OrderStatus.REJECTED:
         actions.append(Alarm("fill_after_rejected", f"order {order.key} was rejected and has a fill"))
     return actions
