@@ -129,7 +129,10 @@ def test_rows_that_come_twice_and_in_any_order_are_told_once() -> None:
         road = Road(rig)
         for path in ("/open", "/fills", "/closed"):
             road.on(path, twice)
+        counted = rig.counters.get("reads.repeated_rows")
         assert told(await answer(rig, rig.service.mass_status(None))) == before
+        # Fills are read twice, once more after the positions; three orders and six fills came once too often.
+        assert rig.counters.get("reads.repeated_rows") - counted == 3 + 2 * 6
 
     run(body)
 
@@ -252,6 +255,70 @@ def test_only_a_position_that_cannot_be_read_spoils_the_list(query: Query) -> No
         assert counters.get("quarantined.bad_number") == 1
 
     asyncio.run(body())
+
+
+def test_a_row_that_cannot_be_read_is_an_alarm_once_and_the_others_are_told() -> None:
+    async def body(rig: Rig) -> None:
+        past(rig, 1)
+        source = rig.parts.account.reads
+        real = source.page
+
+        async def page(query: Query, window: Window, cursor: str | None) -> Page[AccountRow]:
+            found = await real(query, window, cursor)
+            bad = [Quarantined("bad_number", "planted", private=True)]
+            return evolve(found, quarantined=bad if query is Query.FILLS else [])
+
+        source.page = page
+        assert len((await answer(rig, rig.service.mass_status(None))).fills) == 2
+        await answer(rig, rig.service.fill_reports(None, None))
+        assert [kind for kind, _ in rig.engine.alarms] == ["row_unreadable"]
+
+    run(body)
+
+
+def test_a_list_that_is_empty_by_mistake_ends_nothing() -> None:
+    async def body(rig: Rig) -> None:
+        past(rig, 1)
+        rig.engine.take(await answer(rig, rig.service.mass_status(None)))
+        own = await rig.submit("O-1")
+        await rig.run(10_000)
+        road = Road(rig)
+        for path in ("/open", "/closed", "/fills"):
+            road.on(path, lambda *_: Reply(200, b'{"rows": []}'))
+        before = list(rig.engine.log)
+        for _ in range(3):
+            rig.exchange.cut()
+            await rig.run(5_000)
+        assert rig.counters.get("orders.missing_in_list") >= 2, "each was looked up, and found"
+        assert [line for line in rig.engine.log if line not in before and "account" not in line] == []
+        assert own.status == OrderStatus.ACCEPTED
+        assert rig.engine.alarms == []
+
+    run(body)
+
+
+@pytest.mark.parametrize("secs", [1, 60])
+def test_positions_that_are_empty_by_mistake_are_not_flat(secs: int) -> None:
+    """Seen for long it is an alarm with both numbers, and only then the engine hears of it."""
+
+    async def body(rig: Rig) -> None:
+        past(rig, 1)
+        rig.engine.take(await answer(rig, rig.service.mass_status(None)))
+        road = Road(rig)
+        road.on("/positions", lambda *_: Reply(200, b'{"rows": []}'))
+        with pytest.raises(NotReady):
+            await answer(rig, rig.service.position_reports(), 1_000)
+        assert rig.engine.alarms == []
+        await rig.run(secs * 1_000)
+        if secs < 60:
+            road.clear()
+            await rig.run(10_000)
+        alarms = dict(rig.engine.alarms)
+        assert ("position_differs" in alarms) == (secs == 60)
+        if alarms:
+            assert "fills make 0.2, venue has 0" in alarms["position_differs"]
+
+    run(body)
 
 
 # --- lists on their own

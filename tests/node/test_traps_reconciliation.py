@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import bare_node as bare
@@ -137,6 +138,32 @@ def test_flat_position_reports_are_accepted() -> None:
 
     flat = bare.position_report("0.000", side=PositionSide.FLAT, avg=None)
     _start({"mass_status": _status(positions=[flat])}, body)
+
+
+def test_a_flat_position_report_closes_what_the_fills_opened() -> None:
+    """So what was closed before the window must be told as flat: without a report the fills stand."""
+
+    def body(rig: bare.Rig) -> None:
+        assert _net(rig) == 0.0
+        (made_up,) = [order for order in _orders(rig) if order.tags == ["RECONCILIATION"]]
+        assert made_up.filled_qty.as_decimal() == Decimal("0.010")
+
+    report = bare.venue_report("V-1", OrderStatus.FILLED, filled="0.010")
+    flat = bare.position_report("0.000", side=PositionSide.FLAT, avg=None)
+    _start({"mass_status": _status([report], [bare.fill_report("V-1", "t1", "0.010")], [flat])}, body)
+
+
+def test_an_order_that_claims_more_than_its_fills_gets_one_made_up_fill_for_the_rest() -> None:
+    """So its claim counts as position, and its average must be that of the whole order."""
+
+    def body(rig: bare.Rig) -> None:
+        (order,) = _orders(rig)
+        assert len(order.trade_ids) == 2
+        assert order.filled_qty.as_decimal() == Decimal("0.010")
+        assert _net(rig) == pytest.approx(0.01)
+
+    report = bare.venue_report("V-1", OrderStatus.FILLED, filled="0.010")
+    _start({"mass_status": _status([report], [bare.fill_report("V-1", "t1", "0.004")])}, body)
 
 
 # -- fills in a mass status ----------------------------------------------------------------------------------

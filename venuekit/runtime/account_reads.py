@@ -41,14 +41,16 @@ class AccountReads:
         self._counters = counters
         self._log = log
         self._answer = answer
+        self.on_unreadable: Callable[[str], None] = lambda _text: None
+        """Hears of rows that could not be read, while the others are used."""
         self._waiting: deque[LookUp] = deque()
         self._running = 0
 
     async def rows(self, query: Query, window: Window) -> list[AccountRow]:
         """Every row of the query; raise on any failure, so that empty always means none.
 
-        A row that could not be decoded is counted; for positions it raises, because a position that is left
-        out would be read as flat.
+        A row that could not be decoded is counted and told to `on_unreadable`; for positions it raises,
+        because a position that is left out would be read as flat.
         """
         rows: list[AccountRow] = []
         cursors: set[str] = set()
@@ -61,6 +63,8 @@ class AccountReads:
                 self._log.warning("a row of %s could not be read: %s: %s", query.value, bad.kind, bad.why)
             if page.quarantined and query is Query.POSITIONS:
                 raise DecodeError(f"{len(page.quarantined)} positions could not be read", kind="position")
+            if page.quarantined:
+                self.on_unreadable(f"{query.value}: {page.quarantined[0].kind}: {page.quarantined[0].why}")
             cursor = page.next
             if cursor is None or (window.limit is not None and len(rows) >= window.limit):
                 return rows

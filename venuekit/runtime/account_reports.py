@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from venuekit.runtime.mass_status import MassStatusParts
 
 _MS = 1_000_000
+_MOST_UNREADABLE = 100
 
 
 class AccountReports:
@@ -77,6 +78,9 @@ class AccountReports:
         self._counters = counters
         self._on_news = on_news
         self._on_doubt = on_doubt
+        self._unreadable: set[str] = set()
+        """What was told of rows that could not be read; they are read again and again."""
+        reads.on_unreadable = self._on_unreadable
         self._mass = MassStatus(
             self,
             source=source,
@@ -89,6 +93,13 @@ class AccountReports:
             counters=counters,
         )
 
+    def _on_unreadable(self, text: str) -> None:
+        if text not in self._unreadable:
+            if len(self._unreadable) >= _MOST_UNREADABLE:
+                self._unreadable.clear()
+            self._unreadable.add(text)
+            self._delivery.do([Alarm("row_unreadable", f"a row of the account could not be read: {text}")])
+
     # --- reading
 
     async def orders(self, query: Query, window: Window) -> list[OrderRecord]:
@@ -99,6 +110,7 @@ class AccountReports:
         """The fill rows, one per trade key."""
         rows = await self._reads.rows(Query.FILLS, window)
         unique = {row.trade_key: row for row in rows if isinstance(row, FillRecord)}
+        self._counters.inc("reads.repeated_rows", len(rows) - len(unique))
         return sorted(unique.values(), key=lambda fill: (fill.ts_event, fill.trade_key))
 
     async def busts(self, window: Window) -> list[BustRecord]:

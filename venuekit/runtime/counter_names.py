@@ -114,6 +114,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "recovery.down": "times the private state became unknown; submits are denied until recovered",
     "reads.fills_failed": "reads of fills that failed; they are repeated",
     "reads.balances_failed": "reads of balances that failed",
+    "reads.repeated_rows": "orders and fills that pages brought more than once; the newest counts",
     "reads.positions_older": "positions at the start that are older than the window of fills",
     "reads.positions_doubtful": "positions kept from the engine: the fills that were told do not make them",
     "reads.history_lags": "reads repeated because the venue's history trails its stream",

@@ -91,7 +91,9 @@ class MassStatus:
         # Open ones first: an order that ends in between is in both lists, never in none.
         rows = await self._reads.orders(Query.OPEN, Window())
         rows += await self._reads.orders(Query.CLOSED, window)
-        for record in _newest(rows):
+        records = _newest(rows)
+        self._counters.inc("reads.repeated_rows", len(rows) - len(records))
+        for record in records:
             account.add_order(record)
         await self._add_fills(account, await self._reads.fills(window))
         held = await self._at_rest(account, window)
