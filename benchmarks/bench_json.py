@@ -221,8 +221,8 @@ def _path_rows() -> list[dict[str, Any]]:
         }
 
     return [
-        row("JSON bbo: decode, look-ups and constructor in a bare loop", floor, None),
-        row("JSON bbo frame, through the session to the sink", ours, 5),
+        row("JSON bbo: decode, look-ups and constructor in a bare loop, against the decode", floor, None),
+        row("JSON bbo frame, through the session to the sink, against its Struct decode", ours, 5),
     ]
 
 
@@ -233,8 +233,20 @@ def rows() -> list[dict[str, Any]]:
         _row(
             "JSON trade frame -> tick, against its Struct decode", trade_frames(0), TradeFrame, "TradeTick", 3
         ),
-        _row("the same bbo, half of the new sizes unseen", bbo_frames(0.5), BboFrame, "QuoteTick", None),
-        _row("the same trade, half of the sizes unseen", trade_frames(0.5), TradeFrame, "TradeTick", None),
+        _row(
+            "the same bbo, half of the new sizes unseen, against its decode",
+            bbo_frames(0.5),
+            BboFrame,
+            "QuoteTick",
+            None,
+        ),
+        _row(
+            "the same trade, half of the sizes unseen, against its decode",
+            trade_frames(0.5),
+            TradeFrame,
+            "TradeTick",
+            None,
+        ),
         *_path_rows(),
     ]
 

@@ -46,7 +46,12 @@ def rows() -> list[dict[str, Any]]:
     # Another process of the machine may slow a round; it cannot make one faster.
     best = {name: min(found) for name, found in times.items()}
     return [
-        _row("`venuekit venues`, a fresh process", best["venues"], 0.4, reference=best["bare"]),
+        _row(
+            "`venuekit venues`, a fresh process; reference: an empty Python",
+            best["venues"],
+            0.4,
+            reference=best["bare"],
+        ),
         _row("framework's imports beyond nautilus_trader", best["imports"], 0.15),
     ]
 

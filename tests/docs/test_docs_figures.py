@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-ROW = {"name": "a thing", "ours": 0.25, "reference": 0.5, "ratio": 2, "unit": "ms", "target": "at most 1 ms"}
+ROW = {
+    "name": "a thing, against another",
+    "ours": 0.25,
+    "reference": 0.5,
+    "ratio": 2,
+    "unit": "ms",
+    "target": "at most 1 ms",
+}
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def test_a_row_decides_the_exit_code(run, monkeypatch, capsys, ok, code, shown):
     bench(run, "one", f"return [{ROW | {'ok': ok}!r}]")
     assert call(run, monkeypatch) == code
     words = capsys.readouterr().out.splitlines()[-1].split()
-    assert " ".join(words) == f"a thing 0.25 ms 0.5 ms 2 x at most 1 ms {shown}"
+    assert " ".join(words) == f"a thing, against another 0.25 ms 0.5 ms 2 x at most 1 ms {shown}"
 
 
 def test_a_benchmark_that_fails_is_a_row_and_keeps_the_page(run, monkeypatch, capsys):
@@ -68,9 +75,15 @@ def test_the_page_gets_the_table_and_keeps_the_rest(run, monkeypatch):
     assert call(run, monkeypatch, "--write") == 0
     text = run.PAGE.read_text()
     assert text.startswith("before\n<!-- bench: begin -->\nMeasured with CPython ")
-    assert "| a thing | 0.25 ms | 0.5 ms | 2 x | at most 1 ms | yes |" in text
+    assert "| a thing, against another | 0.25 ms | 0.5 ms | 2 x | at most 1 ms | yes |" in text
     assert text.endswith("<!-- bench: end -->\nafter\n")
     assert "old" not in text
+
+
+def test_a_ratio_that_does_not_say_to_what_is_no_row(run):
+    bench(run, "one", f"return [{ROW | {'name': 'a thing', 'ok': True}!r}]")
+    (row,) = run.run_one("bench_one")
+    assert (row["ok"], "not said what it is compared with: ['a thing']" in row["target"]) == (False, True)
 
 
 def test_every_benchmark_is_explained(root):
