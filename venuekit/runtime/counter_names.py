@@ -33,6 +33,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "topics.unexpected_ack": "acknowledgements of topics that nobody asked about",
     "topics.ended_by_venue": "subscriptions that the venue ended unasked; they are asked for again",
     "topics.unanswered": "subscriptions without an answer in time; they are asked for again",
+    "topics.probed": "topics subscribed anew to see whether a connection that says nothing still answers",
     "topics.mute": "topics that brought nothing for longer than their kind may; subscribed anew",
     "topics.mute_connection": "topics that stayed mute after that; their connection is opened anew",
     "topics.resync": "topics left and joined again for a fresh snapshot",

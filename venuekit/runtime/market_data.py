@@ -20,7 +20,7 @@ from nautilus_trader.model import (
 )
 
 from venuekit.core.book import Book, Held, Pace
-from venuekit.core.connection import SessionState
+from venuekit.core.connection import SessionState, Silence
 from venuekit.core.mute import Mutes, Remedy
 from venuekit.core.subscriptions import Shards, Stage, Wants
 from venuekit.core.symbols import Symbols
@@ -56,6 +56,8 @@ MAX_PAGES = 1_000
 PATIENCE_NS = 10 * 365 * 86_400 * 1_000_000_000
 SNAPSHOT_NS = 10_000_000_000
 """A subscribed book without a snapshot for this long is asked for again."""
+PROBE_NS = 120_000_000_000
+"""A connection without one message for this long is asked for something that it must answer."""
 
 _TYPES: dict[DataKind, type] = {
     DataKind.QUOTES: QuoteTick,
@@ -136,6 +138,7 @@ class MarketDataService:
         self._markets: dict[InstrumentId, _Market] = {}
         self._routes: dict[type, dict[InstrumentId, _Route]] = {made: {} for made in _ROUTED}
         self._mutes = Mutes()
+        self._quiet: dict[int, Silence] = {}
         self._scope = TaskScope("market_data", counters, log)
         self._look_timer: Cancel | None = None
 
@@ -458,6 +461,7 @@ class MarketDataService:
                 self._counters.inc("book.snapshot_overdue")
                 self._broke(market, "its snapshot is overdue")
         self._find_mute(now)
+        self._probe(now)
         self._look_timer = self._clock.call_at(now + 1_000_000_000, self._look)
 
     def _find_mute(self, now: int) -> None:
@@ -479,6 +483,24 @@ class MarketDataService:
             remedy = self._mutes.apply(topic.channel, bound_ms * 1_000_000, fresh=came, now_ns=now)
             if remedy is not None:
                 self._cure(session, topic, remedy)
+
+    def _probe(self, now: int) -> None:
+        """A connection whose topics may all be silent, and are, is asked for one of them anew.
+
+        The acknowledgement proves that it lives; without one the session ends it.
+        """
+        for shard, session in enumerate(self._sessions):
+            epoch, heard = session.heard
+            quiet = self._quiet.setdefault(shard, Silence(PROBE_NS))
+            if session.state is not SessionState.LIVE or not quiet.apply((epoch << 48) + heard, now):
+                continue
+            routes = [route for routes in self._routes.values() for route in routes.values()]
+            for route in routes:
+                if self._shards.place(route.topic) == shard and session.stage(route.topic) is Stage.LIVE:
+                    self._counters.inc("topics.probed")
+                    self._quiet[shard] = Silence(PROBE_NS)
+                    session.resync(route.topic)
+                    break
 
     def _listeners(self) -> Iterator[tuple[int, _Market | _Route]]:
         """Whoever waits for something that must tick, and how long it may be silent."""

@@ -203,6 +203,8 @@ class Session:
         self._first_live: asyncio.Future[None] | None = None
         self._last_error: VenuekitError | None = None
         self._flush_due = False
+        self._acknowledges = False
+        """True once the venue answered a subscribe: one without an answer says something then."""
         self._timers: dict[str, Cancel] = {}
 
     # --- what the owner calls
@@ -515,6 +517,7 @@ class Session:
 
     def _on_ack(self, live: _Live, item: object) -> None:
         assert isinstance(item, TopicAck)
+        self._acknowledges = True
         for channel in item.channels:
             outcome = self._topics.apply_ack(channel, item.subscribed, item.error)
             self.counters.inc(outcome.value)
@@ -604,6 +607,7 @@ class Session:
     def _watch_silence(self, live: _Live) -> None:
         limit = self._spec.silence_ms * 1_000_000
         silence = Silence(limit)
+        messages = Silence(self._topics.answer_ns)
         step = max(1, limit // 4)
 
         def look() -> None:
@@ -612,9 +616,14 @@ class Session:
             if silence.apply(live.heard + live.signs, now):
                 live.end(Ended(End.STALE, f"nothing received for {self._spec.silence_ms} ms"))
                 return
+            mute = messages.apply(live.heard, now)
             for topic in self._topics.apply_time(now):
                 self.counters.inc("topics.unanswered")
                 self._log.warning("stream %s: no answer for topic %s", self.name, topic.channel)
+                if mute and self._acknowledges:
+                    # A peer that answers pings and nothing else is no stream.
+                    live.end(Ended(End.STALE, f"nothing came, nor an answer for topic {topic.channel}"))
+                    return
             self._flush_soon()
             self._timers["silence"] = self.clock.call_at(now + min(step, 1_000_000_000), look)
 

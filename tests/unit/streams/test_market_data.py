@@ -578,3 +578,30 @@ def test_a_topic_that_stays_mute_costs_its_connection():
     assert world.counters.get("topics.mute") == 1
     assert world.counters.get("topics.mute_connection") == 1
     assert len(world.seen.of(QuoteTick)) == 1
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_connection_that_may_be_silent_is_asked_whether_it_lives(answers: bool):
+    """Only trades are wanted: their silence says nothing, and pings are answered by a library."""
+
+    async def script(world: MarketWorld) -> None:
+        world.service.subscribe(Want(TRADES, M0))
+        await world.run()
+        epoch, link = world.service.sessions[0].epoch, world.server.link
+        world.server.auto_ack = answers
+        for _ in range(118):
+            world.server.link.receiver.on_alive()
+            await world.run(1)
+        assert world.server.left() == []
+        for _ in range(30):
+            world.server.link.receiver.on_alive()
+            await world.run(1)
+        assert world.server.left(link) == ["trades.M0"]
+        world.server.auto_ack = True
+        await world.run(2)
+        assert world.service.sessions[0].epoch == (epoch if answers else epoch + 1)
+        world.server.link.says(trade=["M0", "100.0", "t1"])
+
+    world = play(script)
+    assert world.counters.get("topics.probed") == 1
+    assert len(world.seen.of(TradeTick)) == 1
