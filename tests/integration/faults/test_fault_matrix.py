@@ -1,107 +1,195 @@
-"""Every fault at every cut point of an order's life, in virtual time; the ledger is the judge of each cell.
+"""Every way of losing a reply, for every command, on both routes: one effect at most, and the right end.
 
-A cell arms one fault at one cut point, gives one command, lifts the fault once it has acted, and then ledger
-and engine must agree within a minute, with at most one order a name.
+What never left at all is in `test_fault_submit`: there nobody can connect. In half of the cases the private
+stream keeps the order to itself as well, so that it must be found by asking.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from attrs import frozen
+from engine_double import market
 from nautilus_trader.model import OrderStatus
-from paradex_rig import until
-from virtual_rig import Killed, World, run_virtual
+from paradex_rig import BTC_ID, Rig, run, until
 
-from venuekit.errors import VenuekitError
-
-FAULTS: dict[str, dict[str, object]] = {
-    "reset": {"kind": "F05"},
-    "closed": {"kind": "F06", "code": 1012},
-    "half open": {"kind": "F07"},
-    "mute": {"kind": "F08"},
-    "token expired": {"kind": "F21"},
-    "clock an hour forward": {"kind": "F22", "shift_ms": 3_600_000},
-    "clock an hour back": {"kind": "F22", "shift_ms": -3_600_000},
-    "blocked for a second": {"kind": "F23", "delay_ms": 1_000},
-    "blocked for a minute": {"kind": "F23", "delay_ms": 60_000},
-    "killed": {"kind": "F24"},
+CREATE, CANCEL, CANCEL_ALL = "create", "cancel", "cancel_all"
+IN = {
+    "ws": {name: f'*"order.{name}"*' for name in (CREATE, CANCEL, CANCEL_ALL)},
+    "rest": {
+        CREATE: "POST /v1/orders",
+        CANCEL: "DELETE /v1/orders/*",
+        CANCEL_ALL: "DELETE /v1/orders",
+    },
 }
-LOW = "79400.0"
-ORDERS = '*"order.*'
-CUTS = {"C1": ORDERS, "C2": ORDERS, "C4": "reply:order.*", "C5": "*", "C6": "*", "C7": "*", "C8": "*"}
-REACHED = {
-    "resting": {"C1", "C2", "C4", "C5"},
-    "aggressive": {"C1", "C2", "C4", "C5", "C6"},
-    "cancel": {"C1", "C2", "C4", "C7", "C8"},
+QUICK = {"submit": 400, "cancel": 400, "cancel_all": 400}
+JSON_500 = '{"error":"INTERNAL_ERROR","message":"try again"}'
+
+
+@frozen
+class Way:
+    """How the reply is lost, whether the venue acted all the same, and how often the bytes were sent."""
+
+    arrives: bool
+    fault: dict[str, object] | None = None
+    sent: int = 1
+    """Two only where the first was refused with a proof that nothing was looked at."""
+
+
+def http(status: int, body: str, kind: str) -> dict[str, object]:
+    return {"kind": "F19", "status": status, "body": body, "content_type": kind}
+
+
+HTML = http(503, "<html>Service Unavailable</html>", "text/html")
+AFTER = {"trigger": {"cut": "C3"}}
+
+WAYS = {
+    "ws": {
+        "reset before it is read": Way(False, {"kind": "F05", "points": ["in"]}),
+        "dropped unread": Way(False, {"kind": "F16", "points": ["in"]}),
+        "limited instead of it": Way(False),
+        "reset instead of the reply": Way(True, {"kind": "F05", "points": ["out"]}),
+        "the reply is lost": Way(True, {"kind": "F16", "points": ["out"]}),
+        "half of the reply": Way(True, {"kind": "F12", "points": ["out"], "keep_bytes": 20}),
+        "the reply comes too late": Way(True, {"kind": "F20", "points": ["out"], "delay_ms": 900}),
+        "closed instead of the reply": Way(True, {"kind": "F06", "points": ["out"], "code": 1012}),
+        "the token is refused": Way(True, {"kind": "F21", "points": ["in"]}, sent=2),
+    },
+    "rest": {
+        "reset before it is read": Way(False, {"kind": "F05", "points": ["request"]}),
+        "503 instead of it": Way(False, {**HTML, "points": ["request"]}),
+        "429 instead of it, with Retry-After": Way(
+            False, {"kind": "F18", "points": ["request"], "retry_after": "1"}
+        ),
+        "429 instead of it": Way(False, {"kind": "F18", "points": ["request"]}),
+        "429 after it was taken": Way(True, {"kind": "F18", **AFTER}),
+        "503 HTML after it was taken": Way(True, {**HTML, **AFTER}),
+        "500 JSON after it was taken": Way(True, {**http(500, JSON_500, "application/json"), **AFTER}),
+        "502 without a body after it was taken": Way(True, {**http(502, "", "text/html"), **AFTER}),
+        "reset instead of the reply": Way(True, {"kind": "F05", **AFTER}),
+        "half of the reply": Way(True, {"kind": "F12", "points": ["request"], "keep_bytes": 5}),
+        "the reply comes too late": Way(True, {"kind": "F20", "points": ["request"], "delay_ms": 900}),
+        "the token is refused": Way(True, {"kind": "F21", "points": ["request"]}, sent=2),
+    },
 }
-"""Where a command passes: an order that nobody takes has no fills, and is cancelled by nobody."""
+CASES = pytest.mark.parametrize(
+    ("route", "way"),
+    [
+        pytest.param(route, way, id=f"{route}-{name}")
+        for route, ways in WAYS.items()
+        for name, way in ways.items()
+    ],
+)
 
 
-async def alive(world: World) -> None:
-    """There is a client that trades."""
-    for _ in range(5):
-        if world.alive:
-            break
-        try:
-            await world.start(data=False)
-        except (Killed, VenuekitError):
-            await world.kill()
-    await world.rig.live()
+def arm(rig: Rig, route: str, way: Way, command: str) -> Callable[[], bool]:
+    """The next such command loses its reply this way; the answer says whether it did."""
+    if way.fault is None:
+        return limit_reached(rig)
+    label = IN[route][command]
+    if way.fault.get("points") == ["out"]:
+        label = f"reply:order.{command}"
+    number = rig.x.fault(**way.fault, label=label)
+    return lambda: number in {one for _, one, _ in rig.x.simulator.faults.history}
 
 
-async def settled(world: World) -> None:
-    """Ledger and engine agree and no fate is unknown."""
-    await alive(world)
-    world.rig.service.query_account()
-    await world.rig.settle(60)
-    waiting = (OrderStatus.SUBMITTED, OrderStatus.PENDING_CANCEL)
-    orders = world.rig.engine.orders.values()
-    await until(lambda: not [one for one in orders if one.status in waiting], "no fate is unknown", 60, 0.1)
+def limit_reached(rig: Rig) -> Callable[[], bool]:
+    """The account is over its limit of orders for a moment: refused at the door, before order entry."""
+    meter = rig.x.simulator.service.meter
+    before = len(meter.breaches)
+    for bucket in meter._buckets["orders", rig.x.account]:
+        bucket.refill(rig.venue.clock.mono_ns())
+        bucket.tokens_ns = -bucket.price_ns(1) * 80
+    return lambda: len(meter.breaches) > before
 
 
-async def cell(world: World, cut: str, command: str, name: str, fault: dict[str, object]) -> None:
-    """One fault at one cut point of one command."""
-    rig, x = world.rig, world.x
-    # Below what earlier cells may have left to sell.
-    order = await rig.accepted(name, price=LOW) if command == "cancel" else None
-    if command == "aggressive":
-        for price in ("79990.0", "79995.0"):
-            x.counter("SELL", "0.004", price)
-    number = x.fault(**fault, trigger={"cut": cut}, label=CUTS[cut])
-    before = x.acted()
-    if order is not None:
-        rig.cancel(order)
-    else:
-        rig.submit(name, price="80000.0" if command == "aggressive" else LOW)
-    await until(lambda: x.acted() > before, f"{cut} of {name} is reached", 30, 0.01)
-    # A stream that was silenced works again only when it is another one.
-    if fault["kind"] not in ("F07", "F08"):
-        x.simulator.faults.lift(number)
-    await world.wait(5)
-    await settled(world)
-    x.lift()
-    # A refused token proves that nothing happened: then it is sent again, with another one.
-    assert x.submits(name) <= (2 if fault["kind"] == "F21" else 1), "nothing is sent again blindly"
-    for one in list(world.rig.engine.orders.values()):
-        if one.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED):
-            world.rig.cancel(one)
-    await settled(world)
-    # The next cell begins without the back-off that this one earned.
-    await world.wait(90)
+def keep_silent(rig: Rig) -> None:
+    """The private stream tells nothing of orders and fills, and is not opened anew for that."""
+    rig.service._recovery._reconnect_from_ns = 2**63
+    for channel in ("orders.ALL", "fills.ALL"):
+        rig.x.fault("F16", points=["out"], label=channel, times=50)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_at_every_cut_point(fault: str) -> None:
-    reached: list[str] = []
+async def placed(rig: Rig, route: str, way: Way, order: object, wanted: str, silent: bool) -> None:
+    """The order is handed over, its reply is lost, and it ends as the venue has it."""
+    name = order.client_order_id.value
+    if silent:
+        keep_silent(rig)
+    happened = arm(rig, route, way, CREATE)
+    rig.engine.add(order)
+    rig.service.submit([order])
+    await until(happened, f"{name} met its fault")
+    if not way.arrives:
+        assert order.status == OrderStatus.SUBMITTED, "no reply is no refusal"
+    await rig.status(order, wanted if way.arrives else "REJECTED")
+    assert rig.x.submits(name) == way.sent, name
+    assert len(rig.x.orders(name)) == way.arrives, name
+    if not way.arrives:
+        assert rig.engine.reasons[name].startswith("NOT_FOUND_AT_VENUE")
+    rig.x.lift()
+    await rig.live()
 
-    async def body(world: World) -> None:
-        for command, cuts in REACHED.items():
-            for cut in sorted(cuts):
-                name = f"{cut}-{command}"
-                try:
-                    await cell(world, cut, command, name, FAULTS[fault])
-                except AssertionError as error:
-                    raise AssertionError(f"{fault} at {cut} of {command}: {error}") from error
-                reached.append(name)
 
-    run_virtual(1, body, data=False, secs=20_000)
-    assert len(reached) == 14
+@CASES
+def test_a_submit_has_one_effect_at_most(route: str, way: Way) -> None:
+    async def body(rig: Rig) -> None:
+        await rig.accepted("FIRST")
+        await placed(rig, route, way, rig.make("RESTS"), "ACCEPTED", silent=True)
+        for price in ("83400.0", "83400.1", "83400.2"):
+            rig.x.counter("SELL", "0.004", price)
+        taker = rig.make("TAKES", "BUY", "0.01", "83500.0")
+        await placed(rig, route, way, taker, "FILLED", silent=False)
+        rig.x.counter("SELL", "0.02", "83400.0")
+        await placed(rig, route, way, market("MARKET", BTC_ID, "0.01000"), "FILLED", silent=True)
+        if way.arrives:
+            assert len(taker.trade_ids) == 3
+            # An order that was found is as good as any other.
+            rig.x.cross("RESTS", "0.004")
+            resting = rig.engine.orders["RESTS"]
+            await rig.status(resting, "PARTIALLY_FILLED")
+        # And the next one is none the worse.
+        await rig.accepted("LAST")
+
+    run(body, timeouts_ms=QUICK, own={"order_route": route})
+
+
+def cancels(rig: Rig) -> int:
+    """Cancels of single orders that reached the venue."""
+    return rig.x.sent('"order.cancel"') + rig.x.sent("DELETE /v1/orders/")
+
+
+def ends(rig: Rig, name: str) -> int:
+    return sum(line.startswith("canceled") for line in rig.engine.events(name))
+
+
+@CASES
+def test_a_cancel_ends_in_one_end(route: str, way: Way) -> None:
+    async def body(rig: Rig) -> None:
+        one = await rig.accepted("ONE")
+        rig.x.cross("ONE", "0.004")
+        await rig.status(one, "PARTIALLY_FILLED")
+        keep_silent(rig)
+        happened = arm(rig, route, way, CANCEL)
+        rig.cancel(one)
+        await until(happened, "the cancel met its fault")
+        await rig.status(one, "CANCELED")
+        # A cancel may leave again: an order ends only once. It does when it was seen open after a loss.
+        assert cancels(rig) == (way.sent if way.arrives else 2)
+        rig.x.lift()
+        await rig.live()
+        every = [await rig.accepted(f"ALL-{n}") for n in range(3)]
+        before = cancels(rig)
+        happened = arm(rig, route, way, CANCEL_ALL)
+        for order in every:
+            rig.engine.pending_cancel(order)
+        rig.service.cancel_all(BTC_ID, None, every)
+        await until(happened, "the cancel of all met its fault")
+        rig.x.cross("ALL-1", "0.004")
+        for order in every:
+            await rig.status(order, "CANCELED")
+        assert cancels(rig) - before == (0 if way.arrives else 3)
+        assert [ends(rig, name) for name in ("ONE", "ALL-0", "ALL-1", "ALL-2")] == [1, 1, 1, 1]
+
+    run(body, timeouts_ms=QUICK, own={"order_route": route}, sim={"cancel_delay_ms": "20", "jitter_ms": "0"})
+
