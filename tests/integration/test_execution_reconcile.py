@@ -11,14 +11,18 @@ from decimal import Decimal
 import pytest
 from account_rig import Rig, load
 from attrs import evolve
+from engine_double import limit
 from nautilus_trader.model import OrderStatus, PositionSide
 
 from venuekit.errors import DecodeError, GiveUp, NotReady, VenuekitError
-from venuekit.interfaces.reconciliation import AccountRow, Query
+from venuekit.interfaces.reconciliation import AccountRow, Found, NotFound, Query
+from venuekit.interfaces.records import Source, WireIds
 from venuekit.interfaces.request import Reply
 from venuekit.interfaces.stream import Page, Quarantined, Window
+from venuekit.interfaces.time import AtWall
 from venuekit.runtime.account_reads import AccountReads
 from venuekit.runtime.clock import ManualClock
+from venuekit.runtime.journal import MemoryJournal
 from venuekit.runtime.tasks import TaskScope
 from venuekit.runtime.telemetry import CounterTable
 
@@ -26,12 +30,12 @@ LAG_MS = 2_000
 """So long may the history of this venue lag behind."""
 
 
-def run(body: Callable[[Rig], Awaitable[None]], compare_ms: int = 0) -> None:
+def run(body: Callable[[Rig], Awaitable[None]], journal: MemoryJournal | None = None) -> None:
     async def whole() -> None:
         clock = ManualClock()
         module = load("nonce_venue", "nonce_exchange")
-        rig = Rig("nonce_venue", module.NonceExchange(clock), clock)
-        rig.manifest = evolve(rig.manifest, semantics=evolve(rig.manifest.semantics, compare_ms=compare_ms))
+        rig = Rig("nonce_venue", module.NonceExchange(clock), clock, journal)
+        rig.manifest = evolve(rig.manifest, semantics=evolve(rig.manifest.semantics, compare_ms=0))
         await rig._compose(module.ToySigner())
         await rig.started()
         await body(rig)
@@ -514,6 +518,55 @@ def test_a_position_that_was_closed_is_told_as_flat() -> None:
         assert positions(parts) == {"BTC-USD-PERP": Decimal(0)}
 
     run(body)
+
+
+def test_our_order_that_ended_between_two_runs_and_before_the_window_counts_once() -> None:
+    """Its fills are in the position that is older than the window."""
+    journal = MemoryJournal()
+
+    async def first(rig: Rig) -> None:
+        await rig.submit("O-1")
+        await rig.run(1_000)
+
+    async def second(rig: Rig) -> None:
+        exchange = first_rig[0].exchange
+        rig.exchange.orders, rig.exchange.fills = exchange.orders, exchange.fills
+        rig.exchange.match(1, "1.000", frames=False)
+        await rig.run(10_000)
+        road = Road(rig)
+        nothing = lambda *_: Reply(200, b'{"rows": []}')  # noqa: E731
+        road.on("/closed", nothing)
+        road.on("/fills", nothing)
+        source = rig.parts.account.reads
+        looked_up = source.look_up
+
+        async def with_fills(ids: WireIds, since: AtWall) -> Found | NotFound:
+            found = await looked_up(ids, since)
+            fills = [source.wire.fill(row, Source.LOOKUP) for row in rig.exchange.fills]
+            return evolve(found, fills=tuple(fills))
+
+        source.look_up = with_fills
+        parts = await answer(rig, rig.service.mass_status(1))
+        assert [one.client_order_id.value for one in parts.orders] == ["O-1"]
+        assert positions(parts) == {}, "the order makes it"
+        rig.engine.orders["O-1"] = limit("O-1", rig.iid)
+        rig.engine.take(parts)
+        before = list(rig.engine.log)
+        road.clear()
+        rig.exchange.cut()
+        await rig.run(60_000)
+        assert [line for line in rig.engine.log if line not in before and "account" not in line] == []
+        assert rig.engine.alarms == []
+
+    first_rig: list[Rig] = []
+
+    async def keep(rig: Rig) -> None:
+        first_rig.append(rig)
+        await first(rig)
+
+    run(keep, journal=journal)
+    assert [one.intent.facts.client_order_id for one in journal.open_intents()] == ["O-1"]
+    run(second, journal=journal)
 
 
 def test_an_order_older_than_the_window_keeps_its_total_and_its_average() -> None:

@@ -386,6 +386,17 @@ def test_the_mass_status_is_the_service_s() -> None:
     fake.run(rig, body)
 
 
+def test_the_engine_asks_for_as_many_minutes_as_the_config_says() -> None:
+    asked: list[int | None] = []
+    engine = engine_settings(open_check_secs=None, position_check_secs=None, lookback_mins=90)
+    rig = fake.build({"mass_status": lambda _service, mins: asked.append(mins)}, engine=engine)
+
+    async def body(_rig: fake.BridgeRig) -> None:
+        assert asked == [90]
+
+    fake.run(rig, body)
+
+
 def test_a_mass_status_that_fails_stops_the_start() -> None:
     down = _raise(lambda: SendFailed("no answer", evidence=Evidence.NOT_SENT))
     rig = fake.build({"mass_status": down}, timeout_reconciliation_secs=1.0)

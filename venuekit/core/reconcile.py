@@ -189,9 +189,9 @@ class Account:
         self._trades.add(fill.trade_key)
         self.newest_ns = max(self.newest_ns or 0, fill.ts_event)
 
-    def order_of(self, fill: FillRecord) -> OrderWithFills | None:
-        """The order that a fill names, or None."""
-        return next((self._by_name[name] for name in names_of(fill.ids) if name in self._by_name), None)
+    def named(self, ids: WireIds) -> OrderWithFills | None:
+        """The order that any of these ids names, or None."""
+        return next((self._by_name[name] for name in names_of(ids) if name in self._by_name), None)
 
     def __contains__(self, trade_key: str) -> bool:
         return trade_key in self._trades

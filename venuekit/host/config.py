@@ -60,6 +60,8 @@ class NodeSection:
     """`text`: to standard output. `json`: one object a line, to the file `<log_directory>/<name>.jsonl`."""
     log_directory: str = "logs"
     """Where the JSON log is, relative to the folder the process was started in."""
+    lookback_mins: int | None = None
+    """How far back ended orders and fills are read at the start; positions hold the rest. Absent: all."""
 
 
 @frozen(kw_only=True)
@@ -244,6 +246,8 @@ def parse_config(
         _check_class_path(strategy, f"strategies[{index}]")
     if root.metrics.port is not None and not 0 <= root.metrics.port <= 65_535:
         raise ConfigError("is no port", path="metrics.port", hint="write 0 to 65535.")
+    if root.node.lookback_mins is not None and root.node.lookback_mins < 1:
+        raise ConfigError("must be at least 1", path="node.lookback_mins", hint="leave it out for all.")
     return NodeConfig(
         node=root.node, metrics=root.metrics, tracing=root.tracing, venues=venues, strategies=strategies
     )

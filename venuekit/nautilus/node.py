@@ -110,10 +110,12 @@ def engine_settings(
     position_check_secs: float | None = 30.0,
     startup_delay_secs: float = 10.0,
     forget_ended_mins: int | None = None,
+    lookback_mins: int | None = None,
 ) -> LiveExecutionEngineConfig:
     """Settings that invent no outcome: unresolved submits are kept, open orders and positions checked.
 
     The open check asks for open orders only: what is missing there is asked for one by one by the tracker.
+    `lookback_mins`: how far back ended orders and fills are read at the start (None: all).
     `forget_ended_mins`: ended orders and old account events leave the engine's cache after that long.
     """
     kept = forget_ended_mins
@@ -123,6 +125,7 @@ def engine_settings(
         open_check_open_only=True,
         position_check_interval_secs=position_check_secs,
         reconciliation_startup_delay_secs=startup_delay_secs,
+        reconciliation_lookback_mins=lookback_mins,
         allow_overfills=False,
         purge_closed_orders_interval_mins=kept,
         purge_closed_orders_buffer_mins=kept,
@@ -204,7 +207,7 @@ def build_node(
         environment=Environment.LIVE,
         trader_id=_trader_id(config.node.trader_id),
         logging=logging_config or _logger_config(config.node),
-        exec_engine=engine or engine_settings(),
+        exec_engine=engine or engine_settings(lookback_mins=config.node.lookback_mins),
         timeout_connection_secs=CONNECT_SECS,
         delay_post_stop_secs=post_stop_secs,
         data_clients=dict(sections.data_clients),

@@ -95,6 +95,8 @@ class MassStatus:
         self._counters.inc("reads.repeated_rows", len(rows) - len(records))
         for record in records:
             account.add_order(record)
+        if window.start_ns is not None:
+            await self._add_earlier(account)
         await self._add_fills(account, await self._reads.fills(window))
         held = await self._at_rest(account, window)
         # Nothing is awaited from here on, so nothing can happen between what is told and what is noted.
@@ -118,12 +120,27 @@ class MassStatus:
 
     # --- reading
 
+    async def _add_earlier(self, account: Account) -> None:
+        """Our orders of an earlier run that ended before the window are there with their fills.
+
+        Told later they would count once more, because positions that are older than the window have them.
+        """
+        for key in self._tracker.hidden():
+            tracked = self._tracker.get(key)
+            if tracked is None or account.named(tracked.ids) is not None:
+                continue
+            since = AtWall(max(0, tracked.sent_wall_ns - self._settle_ns))
+            answer = await self._source.look_up(tracked.ids, since)
+            if isinstance(answer, Found):
+                account.add_order(answer.record, tracked.ids)
+                await self._add_fills(account, answer.fills)
+
     async def _add_fills(self, account: Account, fills: Sequence[FillRecord]) -> None:
         """Every new fill is at its order; an execution whose order no page brought is looked up."""
         for fill in fills:
             if fill.trade_key in account:
                 continue
-            order = account.order_of(fill)
+            order = account.named(fill.ids)
             if order is None:
                 order = account.add_order(await self._order_of(fill), fill.ids)
             account.add_fill(fill, order)

@@ -220,6 +220,11 @@ def test_what_is_not_said_has_a_safe_default():
         (BASE + "limits = { orders = { burst = 4 } }", "venues.toy.limits.orders", "no request through"),
         (BASE + "limits = { orders = { rate = 4 } }", "venues.toy.limits.orders", "no request through"),
         ("[metrics]\nport = 70000\n" + BASE, "metrics.port", "is no port"),
+        (
+            "[node]\nlookback_mins = 0\n[venues.toy]\nenvironment = 'simulator'",
+            "node.lookback_mins",
+            "must be at least 1",
+        ),
         ("[metrics]\nprot = 1\n" + BASE, "metrics.prot", "is not a known field"),
         ("[tracing]\ncommands = 1\n" + BASE, "tracing.commands", "must be true or false"),
         ("[nod]\n" + BASE, "nod", "is not a known field"),
