@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 ROUND_NS = 2_000_000_000
 """A fill may trail its witnesses by this; balances are read once a round, however often money moved."""
+_FIRST_SPACING_NS = 10_000_000_000
+_LONGEST_SPACING_NS = 3_600_000_000_000
+"""A venue whose witnesses never fit its fills must not cost a comparison every round."""
 
 
 class CrossCheck:
@@ -49,6 +52,8 @@ class CrossCheck:
         """Fills that moved money by the time the witness came; their balances are not read yet."""
         self._positions: dict[InstrumentId, PositionRecord] = {}
         self._running = False
+        self._spacing_ns = _FIRST_SPACING_NS
+        self._compare_from_ns = 0
 
     def apply_moved(self, item: MoneyMoved) -> None:
         """Balances are read within a round, and the fill must be known by its end."""
@@ -90,8 +95,13 @@ class CrossCheck:
             del self._positions[instrument_id]
         self._counters.inc("private.unseen_fills", len(unseen))
         self._counters.inc("private.unexplained_positions", len(wrong))
-        if unseen or wrong:
+        now_ns = self._clock.mono_ns()
+        if (unseen or wrong) and now_ns >= self._compare_from_ns:
+            self._compare_from_ns = now_ns + self._spacing_ns
+            self._spacing_ns = min(2 * self._spacing_ns, _LONGEST_SPACING_NS)
             self._compare()
+        elif due and not unseen and not wrong:
+            self._spacing_ns = _FIRST_SPACING_NS
 
     def _unexplained(self) -> list[InstrumentId]:
         return [iid for iid, record in self._positions.items() if not self._book.explains(record)]
