@@ -12,6 +12,7 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+import pytest
 from nautilus_trader.model import OrderStatus
 from paradex_rig import BTC, until
 from virtual_rig import CALM, Killed, World, run_virtual
@@ -111,6 +112,27 @@ def test_what_died_is_remembered_by_a_file(tmp_path: Path) -> None:
         assert doubtful() == ["O-2"], "the one that is open; the other one was filled meanwhile"
 
     run_virtual(3, body, journal=opened, settle=False)
+
+
+def test_a_history_is_cut_between_two_of_its_pages() -> None:
+    async def body(world: World) -> None:
+        rig, x = world.rig, world.x
+        for number in range(10):
+            await rig.accepted(f"O-{number}")
+            x.cross(f"O-{number}")
+        await rig.settle()
+        await world.kill()
+        x.fault("F24", trigger={"cut": "C11", "n": 2})
+        with pytest.raises(Killed):
+            await world.start()
+        assert x.simulator.faults.passed["C11"] >= 2
+        x.fault("F12", trigger={"cut": "C11", "n": 2})
+        again = await world.start()
+        await again.settle()
+        # A page that broke off was asked for again: the belief is whole.
+        assert {fill.client_order_id for fill in again.engine.belief().fills} == {f"O-{n}" for n in range(10)}
+
+    run_virtual(4, body, sim={"page_rows": "3"})
 
 
 STORM = (

@@ -5,13 +5,14 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from venuekit.errors import BadValue
 from venuekit.sim.door import CloseKind, Connection, Request, Response
 from venuekit.sim.rates import Limit, RateMeter
 from venuekit_paradex.sim.desk import Caller, Desk
 from venuekit_paradex.sim.feed import Feed, Session
+from venuekit_paradex.sim.paging import DEFAULT_SIZE
 from venuekit_paradex.sim.people import Register
 from venuekit_paradex.sim.planting import VERBS, Planter
 from venuekit_paradex.sim.refusals import VenueError
@@ -124,7 +125,16 @@ class ParadexService:
         """The REST answer."""
         if request.query_value("cursor"):
             self.cut("C11", request, "")
-        return await self.rest.handle(request)
+        return await self.rest.handle(self._shortened(request))
+
+    def _shortened(self, request: Request) -> Request:
+        """The same request for no more rows than a page may have here."""
+        most = self._settings.page_rows
+        asked = request.query_value("page_size") or str(DEFAULT_SIZE)
+        if not most or not asked.isdecimal() or int(asked) <= most:
+            return request
+        others = tuple(pair for pair in request.query if pair[0] != "page_size")
+        return evolve(request, query=(*others, ("page_size", str(most))))
 
     def accept(self, handshake: Request) -> Response | None:
         """A stream, unless the SBE schema is not offered or connections come too fast."""

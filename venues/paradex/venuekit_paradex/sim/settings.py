@@ -63,6 +63,8 @@ class Settings:
     """Market summaries, and account and position figures that a mere price move changed, come this often."""
     funds: str = "100000"
     """USDC that every onboarded account receives."""
+    page_rows: int = 0
+    """Rows that a page of a history has at most, whatever was asked for; 0: as many as that."""
     frames: int = 20_000
     """Requests and frames that the ledger keeps."""
     simple: bool = False
