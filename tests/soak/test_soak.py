@@ -101,7 +101,7 @@ def test_two_mib_an_hour_are_too_many(name):
     ("name", "words"), [("fds", "descriptors"), ("threads", "threads"), ("tasks", "tasks")]
 )
 def test_one_more_every_minute_is_found(name, words):
-    (found,) = failed(verdict(samples(600, **{name: 1 / 60})))
+    (found,) = failed(verdict(samples(1200, **{name: 1 / 60})))
     assert words in found
 
 

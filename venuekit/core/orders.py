@@ -154,7 +154,10 @@ class OrderTracker:
         """An order from the journal or the engine's cache is tracked; one already known stays as it is."""
         if order.key not in self._orders:
             self._add(order)
-            self._bind(order, order.ids)
+            ids, legs, order.legs = order.ids, order.legs, []
+            for leg in legs:
+                self._bind(order, WireIds(venue_order_id=leg))
+            self._bind(order, ids)
             self._agenda.plan(order, now)
 
     def reveal(self, key: str, now: Moment) -> list[Action]:

@@ -17,7 +17,7 @@ from nautilus_trader.model import (
 from venuekit.core.fate import Fate
 from venuekit.core.order_state import ENDED, Tracked, merged_ids, tracked_from
 from venuekit.interfaces.records import WireIds
-from venuekit.runtime.journal import OpenIntent, OrderFacts, ids_of
+from venuekit.runtime.journal import OpenIntent, OrderFacts, ids_of, legs_of
 
 if TYPE_CHECKING:
     from venuekit.interfaces.model import Order
@@ -52,6 +52,7 @@ def tracked_of_intent(entry: OpenIntent) -> Tracked:
         key=facts.client_order_id,
         ours=True,
         ids=ids,
+        legs=legs_of(entry.ids),
         told=OrderStatus.INITIALIZED,
         instrument_id=InstrumentId.from_str(facts.instrument_id),
         side=OrderSide.from_str(facts.side),

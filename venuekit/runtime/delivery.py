@@ -26,7 +26,7 @@ from venuekit.core.order_state import (
 )
 from venuekit.core.reports import trade_id_of
 from venuekit.errors import BadValue, VenuekitError
-from venuekit.runtime.journal import plain_ids
+from venuekit.runtime.journal import plain_ids, with_legs
 
 if TYPE_CHECKING:
     from nautilus_trader.model import Currency, VenueOrderId
@@ -164,9 +164,8 @@ class Delivery:
             if tracked.ours and tracked.ended:
                 self._journal.closed(tracked.key, tracked.told.name, tracked.ts_last)
             elif tracked.ours:
-                self._journal.observed(
-                    tracked.key, plain_ids(tracked.ids), tracked.told.name, tracked.ts_last
-                )
+                ids = with_legs(plain_ids(tracked.ids), tracked.legs)
+                self._journal.observed(tracked.key, ids, tracked.told.name, tracked.ts_last)
         except VenuekitError as error:
             self.journal_failed(error)
 

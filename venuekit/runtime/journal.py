@@ -5,6 +5,7 @@ Values are plain (text, int, bool, None, lists and mappings of them), so that an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -123,6 +124,17 @@ def plain_ids(ids: WireIds) -> dict[str, Plain]:
         elif isinstance(deadline, AfterHeight):
             found[f"{name}_after_height"] = deadline.height
     return {name: value for name, value in found.items() if value is not None}
+
+
+def with_legs(plain: dict[str, Plain], legs: Sequence[str]) -> dict[str, Plain]:
+    """The ids, and every venue id that the order has had where that is more than one, oldest first."""
+    return {**plain, "legs": json.dumps(list(legs))} if len(legs) > 1 else plain
+
+
+def legs_of(plain: Mapping[str, Plain]) -> list[str]:
+    """Every venue id that the order is known to have had, oldest first."""
+    legs = _text(plain, "legs")
+    return [str(leg) for leg in json.loads(legs)] if legs is not None else []
 
 
 def ids_of(plain: Mapping[str, Plain]) -> WireIds:

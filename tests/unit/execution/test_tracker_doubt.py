@@ -13,7 +13,7 @@ from venuekit.interfaces.records import FillKind, ModifyResult, Source, WireIds
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.time import AfterHeight, AtWall, Tick
 from venuekit.runtime.adoption import facts_of, tracked_of_intent
-from venuekit.runtime.journal import Intent, MemoryJournal
+from venuekit.runtime.journal import Intent, MemoryJournal, with_legs
 
 OPEN, CANCELED, FILLED = OrderStatus.ACCEPTED, OrderStatus.CANCELED, OrderStatus.FILLED
 
@@ -444,6 +444,20 @@ def test_an_order_of_an_earlier_run_is_left_to_the_mass_status() -> None:
     fresh.fill("t1", "0.400", at=2)
     fresh.wait(120)
     assert fresh.engine.log == [], "the mass status told of it"
+
+
+def test_every_venue_id_that_an_order_has_had_still_names_it_in_the_next_run() -> None:
+    bench = Bench()
+    journal = MemoryJournal()
+    journal.intent([Intent("submit", "place", facts_of(bench.order()), {"client_order_id": "O-1"}, T0)])
+    ids = with_legs({"client_order_id": "O-1", "venue_order_id": "3"}, ["1", "2", "3"])
+    journal.observed("O-1", ids, "ACCEPTED", T0)
+    fresh = Bench()
+    tracked = tracked_of_intent(journal.open_intents()[0])
+    fresh.tracker.adopt(tracked, fresh.now)
+    assert [fresh.tracker.resolve(WireIds(venue_order_id=leg)) for leg in "123"] == [tracked] * 3
+    assert (tracked.legs, tracked.ids.venue_order_id) == (["1", "2", "3"], "3")
+    assert with_legs({"venue_order_id": "1"}, ["1"]) == {"venue_order_id": "1"}
 
 
 def test_without_a_mass_status_it_is_told_late() -> None:
