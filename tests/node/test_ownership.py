@@ -86,7 +86,7 @@ class FakeClient:
         self.orders: dict[str, str | None] = {}
         self.cache = SimpleNamespace(order=lambda name: name.value in self.orders or None)
         self.counts: list[str] = []
-        self.deaf = False
+        self.refused = ""
 
     def strategy_of(self, name: str) -> str | None:
         return self.owners.get(name)
@@ -98,18 +98,21 @@ class FakeClient:
         return asyncio.get_running_loop().create_task(coro)
 
     def hand(self, order: Any, _fills: Any) -> None:
-        if not self.deaf:
-            # The engine takes a report up later, and looks then who has the claim.
-            asyncio.get_running_loop().call_later(0.005, self.applied, order)
+        if self.refused == order.client_order_id.value:
+            self.refused = ""
+            raise ValueError("no such thing")
+        # The engine takes a report up later, and looks then who has the claim.
+        asyncio.get_running_loop().call_later(0.005, self.applied, order)
 
     def applied(self, order: Any) -> None:
         self.orders[order.client_order_id.value] = self.held.get(order.instrument_id)
 
 
-def _late(*names: str, running: bool = True) -> tuple[FakeClient, dict[Any, str]]:
+def _late(*names: str, running: bool = True, refused: str = "") -> tuple[FakeClient, dict[Any, str]]:
     held: dict[Any, str] = {}
     ownership = strategies(held)
     client = FakeClient({"O-1": "A-1", "O-2": "B-2", "O-9": "GONE-9"}, held)
+    client.refused = refused
     home = Homecoming(ownership, 3)
     home.main = client  # type: ignore[assignment]
 
@@ -126,7 +129,7 @@ def _late(*names: str, running: bool = True) -> tuple[FakeClient, dict[Any, str]
             for one in ownership._strategies.values():
                 one.running = True  # type: ignore[attr-defined]
         async with asyncio.timeout(5):
-            while len(client.orders) < len(names):  # noqa: ASYNC110 - the double has no event
+            while len(client.orders) < len(names) - bool(refused):  # noqa: ASYNC110 - the double has no event
                 await asyncio.sleep(0.002)
             while home._task is not None:  # noqa: ASYNC110 - the double has no event
                 await asyncio.sleep(0.002)
@@ -140,6 +143,13 @@ def test_reports_after_the_start_find_their_owners_and_nobody_gets_a_strangers(r
     client, held = _late("O-2", "HAND", "O-1", running=running)
     # The strategy A claims the market in its own config, so a stranger's order is its own.
     assert client.orders == {"O-2": "B-2", "HAND": "A-1", "O-1": "A-1"}
+    assert held == {BTC: "A-1"}
+
+
+def test_a_report_that_the_engine_refuses_does_not_hold_up_the_next() -> None:
+    client, held = _late("O-2", "O-1", refused="O-2")
+    assert client.orders == {"O-1": "A-1"}
+    assert client.counts == ["bridge.exec.refused_by_engine"]
     assert held == {BTC: "A-1"}
 
 

@@ -51,6 +51,9 @@ _TURN_NS = 2_000_000
 _TAKEN_NS = 5_000_000_000
 """An engine takes a report up within a turn of the loop; this long means that it will not."""
 
+_STARTED_NS = 60_000_000_000
+"""Strategies start when the last client has told what it has."""
+
 type Claims = Mapping[InstrumentId, str]
 """Strategy id by instrument."""
 
@@ -63,6 +66,7 @@ class Ownership:
         """What the strategies' own configs claim."""
         self._strategies: dict[str, Strategy] = {}
         self._now: dict[InstrumentId, str] = {}
+        self._started = False
 
     def add(self, strategy: Strategy) -> None:
         """A strategy that the node has: its orders of earlier runs come back to it."""
@@ -81,7 +85,8 @@ class Ownership:
     @property
     def started(self) -> bool:
         """True once the engine has taken up what clients told it at the start."""
-        return all(one.is_running() for one in self._strategies.values())
+        self._started = self._started or all(one.is_running() for one in self._strategies.values())
+        return self._started
 
     def claim(self, claims: Claims) -> None:
         """These instruments are claimed so; every other one as the strategies' configs say."""
@@ -203,12 +208,19 @@ class Homecoming:
         return True
 
     async def _give_back(self, main: VenueExecutionClient) -> None:
+        end_ns = self._clock.mono_ns() + _STARTED_NS
         try:
-            while not self._ownership.started:
+            # A strategy that was stopped by hand or failed must not hold up the others' orders for ever.
+            while not self._ownership.started and self._clock.mono_ns() < end_ns:
                 await self._turn()
             while self._late:
                 order, fills = self._late.popleft()
-                await self._give(main, order, fills)
+                try:
+                    await self._give(main, order, fills)
+                except Exception:
+                    # As in the sink: the engine's own checks are the second road. Counted and logged.
+                    main.count("bridge.exec.refused_by_engine")
+                    log.exception("the engine refused the report of %s", order.client_order_id)
         finally:
             self._task = None
 
