@@ -232,6 +232,9 @@ def untell(order: Tracked, report: Report, book: FillBook, now: Moment) -> None:
             order.filled_raw -= fill.quantity.raw
             order.notional_raw -= fill.quantity.raw * fill.price.raw
     order.told = report.before
+    if order.told in UNTOLD:
+        # The id was not told either: the next acceptance names the newest, so that no change of it follows.
+        order.told_venue_id = None
     order.told_values = (None, None, None)
     order.retry_ns = now.mono_ns + (_RETRY_NS << min(order.retry_tries, 6))
     order.retry_tries += 1
