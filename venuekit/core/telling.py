@@ -59,7 +59,7 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
         elif now.mono_ns < order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS:
             return []
     if order.ended:
-        return actions + _late(order, book, ready, whole)
+        return actions + _late(order, book, ready, whole and not order.void_told_raw)
     if ending is not None and order.fate is Fate.REFUSED:
         return [*actions, reject(order, ending.reason, ending.ts_event, ending.post_only_refusal)]
     if order.told in UNTOLD and (order.working is not None or order.waiting or ending is not None):

@@ -103,6 +103,18 @@ def test_a_cancelled_order_stays_cancelled_without_its_fill() -> None:
     assert bench.tracker.get("O-1").told == OrderStatus.CANCELED
 
 
+def test_a_late_fill_does_not_complete_an_order_that_lost_one() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.see(OrderStatus.CANCELED, filled="0.400", at=2)
+    bench.bust("t1", at=3)
+    bench.fill("t2", "0.600", at=2)
+    order = bench.engine.orders["O-1"]
+    assert str(order.filled_qty) == "0.600"
+    assert (order.is_closed, bench.tracker.get("O-1").told) == (True, OrderStatus.CANCELED)
+
+
 def test_a_bust_of_a_fill_that_waits_leaves_nothing_to_deliver() -> None:
     bench = Bench()
     bench.order()
