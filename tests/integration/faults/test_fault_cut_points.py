@@ -105,3 +105,53 @@ def test_a_fault_at_every_cut_point(fault: str) -> None:
 
     run_virtual(1, body, data=False, secs=20_000)
     assert len(reached) == 14
+
+
+AT_START: dict[str, dict[str, object]] = {
+    "killed": {"kind": "F24"},
+    "reset": {"kind": "F05"},
+    "cut off": {"kind": "F12", "keep_bytes": 5},
+    "refused": {"kind": "F19", "status": 503},
+    "late": {"kind": "F20", "delay_ms": 30_000},
+    "blocked for a minute": {"kind": "F23", "delay_ms": 60_000},
+    "clock an hour back": {"kind": "F22", "shift_ms": -3_600_000},
+}
+
+
+async def start_with(world: World, fault: dict[str, object], n: int) -> bool:
+    """A client that knows three orders dies; the next one meets the fault at its n-th request, if it has one.
+
+    In between one order was filled in part, and one may or may not have arrived.
+    """
+    x = world.x
+    rig = await world.start(data=False)
+    await rig.accepted("O-1", price=LOW)
+    await rig.accepted("O-2", price=LOW)
+    x.cross("O-1", "0.004")
+    rig.submit("O-3", price=LOW)
+    await world.wait(0.0006)
+    await world.kill()
+    x.cross("O-2", "0.005")
+    x.fault(**fault, trigger={"cut": "C10", "n": n})
+    try:
+        await world.start(data=False)
+    except (Killed, VenuekitError):
+        # It may fail, as long as the one after it finds everything.
+        await world.kill()
+    acted = x.acted() > 0
+    x.lift()
+    await settled(world)
+    assert x.submits("O-3") == 1
+    return acted
+
+
+@pytest.mark.parametrize("fault", AT_START)
+def test_a_fault_at_every_request_of_a_start(fault: str) -> None:
+    met = []
+
+    async def body(world: World) -> None:
+        met.append(await start_with(world, AT_START[fault], len(met) + 1))
+
+    while not met or met[-1]:
+        run_virtual(len(met), body, start=False, data=False)
+    assert len(met) > 10, "a start asks for more than ten things"
