@@ -1,6 +1,6 @@
 """Requests, frames and connections as plain data, so that a service does not know what carries its bytes.
 
-A venue's simulator implements `Service`; the loopback server (and later in-memory pipes) call it.
+A venue's simulator implements `Service`; the loopback server and the pipes in memory call it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from venuekit.runtime.clock import ManualClock
 from venuekit.sim.errors import BadFaultPlan, UnsupportedFault
 from venuekit.sim.fault_text import parse_fault
 from venuekit.sim.faults import (
+    IN_PIPES,
+    OUTSIDE,
     PRODUCED,
     AtCut,
     AtTime,
@@ -205,3 +207,39 @@ def test_text_form():
 def test_bad_text_is_refused(data):
     with pytest.raises(BadFaultPlan):
         parse_fault(data)
+
+
+def test_what_befalls_the_client_is_told_to_who_holds_both_sides():
+    clock = ManualClock()
+    plan = FaultPlan(clock, produced={**PRODUCED, **OUTSIDE})
+    told: list[tuple[str, int]] = []
+    plan.outside = lambda fault: told.append((fault.kind.value, clock.mono_ns() // MS))
+    for text in (
+        {"kind": "F22", "trigger": {"after_ms": 30}, "shift_ms": -3_600_000, "drift_ppm": 40},
+        {"kind": "F23", "trigger": {"cut": "C5", "n": 2}, "delay_ms": 1_000},
+        {"kind": "F24", "trigger": {"nth": 2}, "scope": {"points": ["in"]}},
+    ):
+        plan.add(parse_fault(text, plan.produced))
+    assert plan.cut("C5").clean
+    assert plan.ask(Point.IN, "one", 1).clean
+    clock.advance(50 * MS)
+    assert plan.cut("C5").clean
+    assert plan.ask(Point.IN, "two", 1).clean
+    assert plan.ask(Point.IN, "three", 1).clean
+    assert told == [("F22", 30), ("F23", 50), ("F24", 50)]
+    assert [number for _, number, _ in plan.history] == [1, 2, 3]
+    assert plan.passed == {"C5": 2}
+
+
+@pytest.mark.parametrize("kind", ["F02", "F03", "F04", "F11", "F17", "F22", "F23", "F24"])
+def test_a_door_refuses_what_it_cannot_carry_out(kind: str):
+    with pytest.raises(UnsupportedFault):
+        parse_fault({"kind": kind})
+    fault = parse_fault({"kind": kind}, {**IN_PIPES, **OUTSIDE})
+    with pytest.raises(UnsupportedFault):
+        FaultPlan(ManualClock()).add(fault)
+    assert FaultPlan(ManualClock(), produced={**IN_PIPES, **OUTSIDE}).add(fault) == 1
+
+
+def test_every_kind_of_the_specification_is_produced_by_something():
+    assert {*IN_PIPES, *OUTSIDE} == set(FaultKind)
