@@ -108,7 +108,7 @@ def test_one_more_every_minute_is_found(name, words):
 @pytest.mark.parametrize(
     ("said", "found"),
     [
-        ({"counters": {"alarms.late_fill": 1}}, "alarms"),
+        ({"counters": {"alarms.late_fill": 1}}, "other alarms"),
         ({"counters": {"tasks.crashed": 1}}, "tasks that crashed"),
         ({"wrong": ["lost fill 7"]}, "engine and ledger"),
         ({"code": 3}, "exit code of the node"),

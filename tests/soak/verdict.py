@@ -16,6 +16,9 @@ LEAST_SECS = 1200
 SPARE = {"fds": 12, "threads": 2, "tasks": 2}
 """What may be more at the end: idle connections that the HTTP port keeps, and one request."""
 
+EXPECTED = ("cancel_ignored",)
+"""Alarms that a fault explains: a cancel did not reach the venue for so long that a person should know."""
+
 type Sample = tuple[float, Mapping[str, Any]]
 
 
@@ -62,7 +65,8 @@ def judged(
     """The rows of a soak; samples are (seconds since the start, what the node held)."""
     busy = [one for one in samples if warm <= one[0] <= secs]
     last = samples[-1][1]
-    alarms = {name: n for name, n in counters.items() if name.startswith(("alarm.", "alarms."))}
+    told = {name[7:]: n for name, n in counters.items() if name.startswith("alarms.")}
+    alarms = {name: n for name, n in told.items() if name not in EXPECTED}
     crashed = counters.get("tasks.crashed", 0)
     ended = sum(n for name, n in counters.items() if name.startswith("session.ended."))
     rows = [
@@ -77,7 +81,8 @@ def judged(
         Row("faults", f"{faults.total():,}"),
         Row("connections that ended", f"{ended:,}"),
         Row("account recovered", f"{counters.get('recovery.done', 0):,}"),
-        Row("alarms", f"{sum(alarms.values())} {alarms or ''}".strip(), "none", not alarms),
+        Row("alarms: a cancel could not reach the venue for long", f"{told.get('cancel_ignored', 0)}"),
+        Row("other alarms", f"{sum(alarms.values())} {alarms or ''}".strip(), "none", not alarms),
         Row("tasks that crashed", str(crashed), "none", not crashed),
         Row("agreement after the last fault was lifted", f"{took:.1f} s" if not wrong else "never"),
         Row("engine and ledger", "agree" if not wrong else "DIFFER", "agree", not wrong),
