@@ -123,7 +123,8 @@ class FakeExecution(Scripted):
         self.account_id = account_id
         self.ready = True
 
-    async def start(self) -> None:
+    async def start(self, *, mass_status_follows: bool) -> None:
+        assert mass_status_follows
         balance = AccountBalance(Money(1e6, bare.USD), Money(0, bare.USD), Money(1e6, bare.USD))
         self.sink.account([balance], [], True, 1)
         await _maybe(self.run("start_execution"))

@@ -118,9 +118,13 @@ def over(order: Tracked) -> bool:
 
 
 def reveal(order: Tracked) -> None:
-    """No mass status will tell of it: what was filled and is not waiting was told to an earlier engine."""
+    """No mass status will tell of it: what was filled and is not waiting was told to an earlier engine.
+
+    An order of others was told to nobody.
+    """
     order.hidden_until_ns = None
-    order.filled_raw = max(0, order.claimed_raw - order.waiting_raw)
+    if order.ours:
+        order.filled_raw = max(0, order.claimed_raw - order.waiting_raw)
 
 
 def foreign(order: Tracked, record: OrderRecord) -> bool:

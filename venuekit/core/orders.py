@@ -90,6 +90,8 @@ class OrderTracker:
     """Ended orders kept for late evidence."""
     closed_floor_ns: int = -1
     """Venue time of the newest forgotten end; an unknown end up to then is nothing new."""
+    hold_until_ns: int | None = None
+    """Set: a mass status will tell of every order of others that comes until then (monotonic time)."""
     on_forgotten: Callable[[str], None] = field(default=lambda _key: None)
     """Hears the key of every order that is forgotten."""
     _orders: dict[str, Tracked] = field(factory=dict)
@@ -171,6 +173,11 @@ class OrderTracker:
     def hidden(self) -> list[str]:
         """Keys of adopted orders that the engine has not heard of."""
         return [order.key for order in self._orders.values() if order.hidden_until_ns is not None]
+
+    def held_fills(self) -> list[FillRecord]:
+        """Whole fills of orders that the engine has not heard of, which history may not show yet."""
+        held = [order for order in self._orders.values() if order.hidden_until_ns is not None]
+        return [fill for order in held for fill in order.waiting.values() if fill.fee is not None]
 
     def sending(self, key: str, ids: WireIds, now: Moment) -> None:
         """The submit of this order goes on the wire now, with these ids."""
@@ -495,6 +502,7 @@ class OrderTracker:
         """An entry for an order that is not ours, or not known to be ours yet."""
         key = ids.client_order_id or ids.venue_order_id or ids.client_ref or ids.tx_hash or "unnamed"
         order = Tracked(key=key, ours=False, ids=ids, told=OrderStatus.INITIALIZED)
+        order.hidden_until_ns = self.hold_until_ns
         self._add(order)
         return order
 

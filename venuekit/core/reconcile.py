@@ -228,6 +228,19 @@ class Account:
         }
 
 
+def met(beyond: int, instrument_id: InstrumentId, added: Iterable[FillRecord]) -> bool:
+    """True when the fills, one after the other, made what a position had beyond the orders at some moment.
+
+    It was read between two reads of fills, and nobody knows where between their fills.
+    """
+    for fill in sorted(added, key=lambda one: (one.ts_event, one.trade_key)):
+        if beyond == 0:
+            break
+        if fill.instrument_id == instrument_id:
+            beyond -= fill.quantity.raw if fill.side == OrderSide.BUY else -fill.quantity.raw
+    return beyond == 0
+
+
 def names_of(ids: WireIds) -> list[str]:
     """Every name of an order, the venue's first, each marked with its kind."""
     found = [

@@ -230,7 +230,8 @@ class VenueExecutionClient(ExecutionClient):
             self._service = self._opened.execution(self._sink, self.account_id)
             if self._homecoming is not None:
                 self._homecoming.main = self
-            await self._service.start()
+            # Reports that come before the mass status are taken for changes after it: fills are made up.
+            await self._service.start(mass_status_follows=True)
         except BaseException as error:
             # Also on cancellation: the node gives up on a slow connect, and then nothing may stay open.
             self.log.error("%s could not connect: %s", self._name, str(error) or type(error).__name__)

@@ -189,7 +189,7 @@ class ExecutionService:
             clock=clock,
             counters=counters,
             on_news=self._on_news,
-            on_doubt=self._on_doubt,
+            on_doubt=lambda: self._recovery.apply_doubt(),  # noqa: PLW0108  made below
         )
         self._balances = Balances(sink, counters)
         self._recovery = Recovery(
@@ -229,12 +229,14 @@ class ExecutionService:
 
     # --- life
 
-    async def start(self) -> None:
+    async def start(self, *, mass_status_follows: bool = False) -> None:
         """Private stream live, account state delivered, journal taken over; submits are allowed after this.
 
         Raise the first error that keeps it from that; nothing is left running then.
+        `mass_status_follows`: orders of others are told by that, and not before.
         """
         try:
+            self._tracker.hold_until_ns = self._clock.mono_ns() + _HIDDEN_NS if mass_status_follows else None
             self._adopt_journal()
             await self._signing.warm()
             await self._session.start()
@@ -338,9 +340,6 @@ class ExecutionService:
             self._recovery.apply_told(bust_of(item))
         elif isinstance(item, BalanceRecord | MoneyMoved):
             self._recovery.apply_told(BALANCE)
-
-    def _on_doubt(self) -> None:
-        self._recovery.apply_doubt()
 
     def _on_news(self, ts_event: int, what: str) -> None:
         self._recovery.apply_news(ts_event, what)

@@ -10,7 +10,7 @@ from attrs import frozen
 from nautilus_trader.model import OrderStatus
 
 from venuekit.core.order_state import ENDED, RAW_SCALE, Alarm
-from venuekit.core.reconcile import Account, OrderWithFills, names_of
+from venuekit.core.reconcile import Account, OrderWithFills, met, names_of
 from venuekit.errors import NotReady
 from venuekit.interfaces.reconciliation import Found, Query
 from venuekit.interfaces.records import OrderRecord, PositionRecord, Source, WireIds
@@ -101,6 +101,7 @@ class MassStatus:
         held = await self._at_rest(account, window)
         # Nothing is awaited from here on, so nothing can happen between what is told and what is noted.
         orders, fills = self._told(account)
+        self._tracker.hold_until_ns = None
         for key in self._tracker.hidden():
             # Not in the answer: whatever becomes of them is reported as it is found out.
             self._delivery.do(self._tracker.reveal(key, self._delivery.now()))
@@ -127,7 +128,7 @@ class MassStatus:
         """
         for key in self._tracker.hidden():
             tracked = self._tracker.get(key)
-            if tracked is None or account.named(tracked.ids) is not None:
+            if tracked is None or not tracked.ours or account.named(tracked.ids) is not None:
                 continue
             since = AtWall(max(0, tracked.sent_wall_ns - self._settle_ns))
             answer = await self._source.look_up(tracked.ids, since)
@@ -135,8 +136,9 @@ class MassStatus:
                 account.add_order(answer.record, tracked.ids)
                 await self._add_fills(account, answer.fills)
 
-    async def _add_fills(self, account: Account, fills: Sequence[FillRecord]) -> None:
+    async def _add_fills(self, account: Account, fills: Sequence[FillRecord]) -> list[FillRecord]:
         """Every new fill is at its order; an execution whose order no page brought is looked up."""
+        added = []
         for fill in fills:
             if fill.trade_key in account:
                 continue
@@ -144,6 +146,8 @@ class MassStatus:
             if order is None:
                 order = account.add_order(await self._order_of(fill), fill.ids)
             account.add_fill(fill, order)
+            added.append(fill)
+        return added
 
     async def _order_of(self, fill: FillRecord) -> OrderRecord:
         named = bool(names_of(fill.ids))
@@ -175,10 +179,12 @@ class MassStatus:
             applied = self._positions.applied
             rows = await self._reads.positions()
             before = account.unexplained(rows)
-            await self._add_fills(account, await self._reads.fills(self._recent(account, window)))
+            added = await self._add_fills(account, await self._reads.fills(self._recent(account, window)))
+            # The stream tells at once what history may show only later.
+            added += await self._add_fills(account, self._tracker.held_fills())
             account.take_back(await self._reads.take_back(window), self._tracker.fills.voided)
             after = account.unexplained(rows)
-            unexplained = {iid: raw for iid, raw in after.items() if iid in before}
+            unexplained = {iid: raw for iid, raw in after.items() if not met(before.get(iid, 0), iid, added)}
             lacking = account.lacking(horizon)
             picture = (unexplained, lacking)
             moved = applied != self._positions.applied or before != after

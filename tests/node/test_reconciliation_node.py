@@ -1,0 +1,80 @@
+"""A real node on the simulator: after a start the engine believes the ledger, and made nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import bare_node as bare
+import pytest
+from attrs import evolve
+from paradex_rig import BTC, KEY_VARIABLE, Exchange, exchange, until
+from venuekit_paradex.sim import SIMULATOR
+
+from venuekit.host.config import NodeConfig, NodeSection, parse_config
+from venuekit.nautilus.node import VenueNode
+
+
+@pytest.fixture(autouse=True)
+def _one_node_at_a_time() -> Iterator[None]:
+    gc.collect()
+    yield
+    gc.collect()
+
+
+def node_on(x: Exchange) -> VenueNode:
+    os.environ[KEY_VARIABLE] = SIMULATOR.demo_key()
+    text = x.info.config_toml.replace("cmd:venuekit sim paradex --demo-key", f"env:{KEY_VARIABLE}")
+    venue = evolve(parse_config(text).venues["paradex"], base=Path.cwd(), journal=None)
+    config = NodeConfig(node=NodeSection(log_level="OFF"), venues={"paradex": venue})
+    return VenueNode.from_config(
+        config, logging_config=bare.LoggerConfig(bypass_logging=True), post_stop_secs=0.1
+    )
+
+
+def net(node: VenueNode) -> Decimal:
+    return sum(
+        (Decimal(str(one.signed_qty)) for one in node.cache.positions_open()), start=Decimal(0)
+    ).quantize(Decimal("0.00001"))
+
+
+def told(node: VenueNode) -> set[str]:
+    """Every execution that the engine believes in."""
+    return {trade.value for order in node.cache.orders() for trade in order.trade_ids}
+
+
+@pytest.mark.parametrize("lag_ms", ["0", "400"])
+def test_fills_during_a_start_are_counted_once_and_nothing_is_made_up(lag_ms: str) -> None:
+    """Positions show a fill at once, history later: an engine that saw both apart would correct itself."""
+
+    async def main() -> None:
+        async with exchange(history_lag_ms=lag_ms) as x:
+            for number in range(3):
+                x.external("BUY", "5", f"8{number}000.0", client_id=f"OPEN-{number}")
+                x.cross(f"OPEN-{number}", "0.004")
+            x.external("SELL", "5", "99000.0", client_id="ASK")
+            node = node_on(x)
+            running = asyncio.ensure_future(node.run())
+            made = 0
+            while not node.handle.is_running and not running.done():
+                await asyncio.sleep(0.02)
+                x.cross(f"OPEN-{made % 3}", "0.001")
+                made += 1
+            assert not running.done(), running.result()
+            x.cross("ASK", "0.030")
+            truth = x.exchange.position(x.account, BTC).quantity
+            trades = {one.id for one in x.ledger.fills(x.account)}
+            await until(lambda: told(node) == trades, "every fill, and no other")
+            assert net(node) == truth
+            assert [order for order in node.cache.orders() if order.tags == ["RECONCILIATION"]] == []
+            assert made > 5
+            node.handle.stop()
+            ending = await running
+            assert ending.code == 0, ending.message
+            node.dispose()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
