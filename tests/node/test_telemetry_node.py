@@ -159,6 +159,7 @@ def test_a_node_is_scraped_asked_and_logged_while_its_venue_comes_and_goes(tmp_p
                 "live",
                 "ready",
                 "0",
+                "0",
             ]
 
             venue.kill()

@@ -73,10 +73,9 @@ def _show(health: Mapping[str, object]) -> None:
     for key, one in sorted(venues.items()):
         streams = ", ".join(f"{name} {state}" for name, state in sorted(one.get("streams", {}).items()))
         orders = {True: "ready", False: "NOT READY", None: "none"}[one.get("orders")]
-        rows.append(
-            (key, str(one.get("status")), streams or "none", orders, str(one.get("unresolved")), _clock(one))
-        )
-    table(("VENUE", "STATUS", "STREAMS", "ORDERS", "UNRESOLVED", "CLOCK"), rows)
+        numbers = (str(one.get("unresolved")), str(one.get("waiting")))
+        rows.append((key, str(one.get("status")), streams or "none", orders, *numbers, _clock(one)))
+    table(("VENUE", "STATUS", "STREAMS", "ORDERS", "UNRESOLVED", "WAITING", "CLOCK"), rows)
 
 
 def _clock(one: Mapping[str, object]) -> str:

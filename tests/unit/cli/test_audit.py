@@ -87,6 +87,7 @@ def test_positions_and_balances():
 def test_a_ledger_is_read_for_one_account_without_what_was_taken_back():
     fill = {
         "id": "T1",
+        "order_id": "V1",
         "client_id": "O-1",
         "account": "A",
         "market": "BTC",
@@ -101,8 +102,9 @@ def test_a_ledger_is_read_for_one_account_without_what_was_taken_back():
     rows = {
         "fills": [fill, {**fill, "id": "T2", "account": "B"}, {**fill, "id": "T3", "busted": True}],
         "orders": [
-            {"account": "A", "client_id": "O-1", "status": "FILLED", "filled": "0.5"},
-            {"account": "A", "client_id": "O-2", "status": "OPEN", "filled": "0"},
+            # What was taken back stays in the order's own figure.
+            {"account": "A", "id": "V1", "client_id": "O-1", "status": "FILLED", "filled": "1.0"},
+            {"account": "A", "id": "V2", "client_id": "O-2", "status": "OPEN", "filled": "0"},
         ],
         "positions": [
             {"account": "A", "market": "BTC", "quantity": "0.5"},
