@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from engine_double import limit
 from nautilus_trader.model import OrderStatus, Price, Quantity
 from tracker_bench import T0, Bench, S
 
-from venuekit.core.reconcile import fills_under_way
+from venuekit.core.order_state import RAW_SCALE
+from venuekit.core.reconcile import fills_under_way, met
 from venuekit.interfaces.orders import Received, RefusedOutcome, Unknown
 from venuekit.interfaces.reconciliation import Found, NotFound
 from venuekit.interfaces.records import FillKind, ModifyResult, Source, WireIds
@@ -548,3 +550,43 @@ def test_positions_are_not_compared_while_fills_are_under_way() -> None:
     modify(bench, order, price="101.0")
     bench.fill("t2", "0.100", at=6)
     assert fills_under_way(bench.tracker), "held back by the change"
+
+
+def test_orders_of_others_are_left_to_the_mass_status_that_follows() -> None:
+    bench = Bench()
+    bench.tracker.hold_until_ns = 60 * S
+    facts = {"name": None, "vid": "X1", "quantity": "1.000", "price": "100.0"}
+    side = bench.fill_record("f", "1").side
+    bench.see(OrderStatus.PARTIALLY_FILLED, filled="0.500", side=side, at=1, **facts)
+    bench.fill("t1", "0.400", name=None, vid="X1", at=2)
+    bench.wait(50)
+    assert bench.engine.log == []
+    assert [fill.trade_key for fill in bench.tracker.held_fills()] == ["t1"]
+    # None came in time: they are told like any other, and nothing counts as told before.
+    bench.wait(11)
+    assert bench.engine.events("HV-X1") == ["accepted", "filled 0.400@100.0 t1"]
+    assert bench.tracker.held_fills() == []
+    bench.see(OPEN, filled="0", side=side, at=3, **{**facts, "vid": "X2"})
+    assert bench.engine.events("HV-X2") == ["accepted"], "its time is over"
+
+
+@pytest.mark.parametrize(
+    ("beyond", "sizes", "found"),
+    [
+        (0, [], True),
+        (0, ["0.100"], True),
+        (100, ["0.100"], True),
+        (100, ["0.100", "0.200"], True),
+        (300, ["0.100", "0.200"], True),
+        (200, ["0.100", "0.200"], False),
+        (100, [], False),
+        (-100, ["0.100"], False),
+    ],
+)
+def test_a_position_may_have_been_read_between_any_two_fills(
+    beyond: int, sizes: list[str], found: bool
+) -> None:
+    bench = Bench()
+    fills = [bench.fill_record(f"t{n}", size, at=n) for n, size in enumerate(sizes)]
+    assert met(beyond * RAW_SCALE // 1_000, bench.iid, reversed(fills)) is found
+    assert met(beyond * RAW_SCALE // 1_000, "another instrument", fills) is (beyond == 0)
