@@ -85,6 +85,8 @@ class FakeClient:
         self.owners, self.held = owners, held
         self.orders: dict[str, str | None] = {}
         self.cache = SimpleNamespace(order=lambda name: name.value in self.orders or None)
+        self.handed = 0
+        self.applied_as: list[OrderStatus] = []
         self.counts: list[str] = []
         self.refused = ""
 
@@ -102,10 +104,12 @@ class FakeClient:
             self.refused = ""
             raise ValueError("no such thing")
         # The engine takes a report up later, and looks then who has the claim.
+        self.handed += 1
         asyncio.get_running_loop().call_later(0.005, self.applied, order)
 
     def applied(self, order: Any) -> None:
-        self.orders[order.client_order_id.value] = self.held.get(order.instrument_id)
+        self.applied_as.append(order.order_status)
+        self.orders.setdefault(order.client_order_id.value, self.held.get(order.instrument_id))
 
 
 def _late(*names: str, running: bool = True, refused: str = "") -> tuple[FakeClient, dict[Any, str]]:
@@ -144,6 +148,43 @@ def test_reports_after_the_start_find_their_owners_and_nobody_gets_a_strangers(r
     # The strategy A claims the market in its own config, so a stranger's order is its own.
     assert client.orders == {"O-2": "B-2", "HAND": "A-1", "O-1": "A-1"}
     assert held == {BTC: "A-1"}
+
+
+async def _seen_while_the_first_is_given(
+    home: Homecoming, client: FakeClient, first: list[Any], then: Any, when: str
+) -> None:
+    for report in first:
+        if not home.takes(report, []):
+            client.hand(report, [])
+    async with asyncio.timeout(5):
+        while (not client.handed) if when == "handed" else (not client.orders):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        if not home.takes(then, []):
+            client.hand(then, [])
+        while home._task is not None or len(client.applied_as) < len(first) + 1:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.002)
+
+
+def test_a_strangers_report_waits_while_the_engine_takes_another_one_up() -> None:
+    held: dict[Any, str] = {}
+    client = FakeClient({"O-2": "B-2"}, held)
+    home = Homecoming(strategies(held), 3)
+    home.main = client  # type: ignore[assignment]
+    own = bare.venue_report("V-2", OrderStatus.ACCEPTED, client_order_id="O-2")
+    hand = bare.venue_report("V-HAND", OrderStatus.ACCEPTED, client_order_id="HAND")
+    asyncio.run(_seen_while_the_first_is_given(home, client, [own], hand, "handed"))
+    assert client.orders == {"O-2": "B-2", "HAND": "A-1"}
+
+
+def test_reports_of_one_order_keep_their_order_while_some_wait() -> None:
+    held: dict[Any, str] = {}
+    client = FakeClient({"O-2": "B-2"}, held)
+    home = Homecoming(strategies(held), 3)
+    home.main = client  # type: ignore[assignment]
+    told = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.CANCELED)
+    reports = [bare.venue_report("V-2", status, client_order_id="O-2") for status in told]
+    asyncio.run(_seen_while_the_first_is_given(home, client, reports[:2], reports[2], "applied"))
+    assert client.applied_as == list(told)
 
 
 def test_a_report_that_the_engine_refuses_does_not_hold_up_the_next() -> None:

@@ -195,12 +195,17 @@ class Homecoming:
     def takes(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> bool:
         """True when the report waits its turn here: the engine does not have its order, and somebody owns it.
 
-        Others that the engine does not have wait behind it, so that nobody gets them by mistake.
+        Others that the engine does not have wait behind it, so that nobody gets them by mistake; and so does
+        what follows on an order that waits.
         """
         main, name = self.main, order.client_order_id
-        if main is None or (name is not None and main.cache.order(name) is not None):
+        if main is None:
             return False
-        if not self._late and self.owner_of(name) is None:
+        known = name is not None and main.cache.order(name) is not None
+        if known and not any(waiting.client_order_id == name for waiting, _ in self._late):
+            return False
+        # While one is being given its market has another claim, also when nothing else waits.
+        if self._task is None and self.owner_of(name) is None:
             return False
         self._late.append((order, fills))
         if self._task is None:

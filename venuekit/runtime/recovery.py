@@ -70,6 +70,7 @@ class Recovery:
         self._looks_again = False
         self._confirmed_ns = 0
         self._down_ns: int | None = None
+        self._losses = 0
         self._owes_ns = 0
         """From this venue time on the stream owes every record: it was live, and no record is in doubt."""
         self._awaited: set[str] = set()
@@ -105,6 +106,7 @@ class Recovery:
     def apply_down(self, why: str) -> None:
         """Nothing that happens from here on is seen."""
         if self._live:
+            self._losses += 1
             self._counters.inc("recovery.down")
             self._log.info("private state unknown: %s", why)
             if self._down_ns is None:
@@ -208,7 +210,7 @@ class Recovery:
 
     async def _once(self) -> bool:
         """True when everything was read and compared; False after a failure, which proves nothing."""
-        started, down = self._clock.venue_ns(), self._down_ns
+        started, down, losses = self._clock.venue_ns(), self._down_ns, self._losses
         since = max(0, self._unseen_ns(down if down is not None else started) - self._settle_ns)
         # Each on its own: what one read brings is told although another one fails.
         money = await self._part(self.balances())
@@ -220,7 +222,8 @@ class Recovery:
         self._doubts = 0 if explained else self._doubts + 1
         # After a loss a position that differs says that something of it is still missing.
         missing = down is not None and 0 < self._doubts < _LOOKS_BEFORE_LIVE
-        if self._live and self._down_ns == down and not missing:
+        # Lost once more meanwhile: what was read is older than that.
+        if self._live and self._losses == losses and not missing:
             self._confirmed_ns, self._down_ns, self._known = started, None, True
             self._counters.inc("recovery.done")
         if self._clock.mono_ns() >= self._reconnect_from_ns:
