@@ -69,6 +69,8 @@ class Pacer:
         finally:
             if self._waiting.pop(ticket, None) is not None:
                 self._limiter.withdraw(ticket)
+                # Those behind it need not wait for it, and nobody left needs no timer.
+                self._turn()
 
     def feedback(self, op: str, reply: Reply) -> None:
         """Fold in what the venue says about its limits."""

@@ -458,3 +458,20 @@ def test_no_repr_shows_a_header_value_or_a_token():
     request = HttpRequest("read", "GET", "/x", headers={"Authorization": "Bearer planted"}, body=b"planted")
     reply = Reply(200, b"planted", {"set-cookie": "planted"})
     assert "planted" not in repr(request) + repr(reply) + repr(Secret("planted")) + f"{Secret('planted')}"
+
+
+def test_who_gives_up_leaves_no_timer_and_nobody_waiting_behind_it():
+    async def main():
+        clock = ManualClock()
+        pacer = Pacer(MANIFEST, clock, Counts())
+        await pacer.permit("submit")
+        pacer.feedback("submit", Reply(429, b"", {"retry-after": "300"}))
+        asked = asyncio.ensure_future(pacer.permit("submit"))
+        await clock.settle()
+        assert clock.next_timer_ns() == 300 * SECOND
+        asked.cancel()
+        await clock.settle()
+        assert clock.next_timer_ns() is None
+        assert pacer.depth() == 0
+
+    asyncio.run(main())
