@@ -222,3 +222,26 @@ if __name__ == "__main__":
     worlds = {f"session {seed}": run_virtual(seed, session) for seed in (1, 2)}
     worlds |= {f"storm {seed}": run_virtual(seed, storm, sim=CALM) for seed in (3, 4)}
     print(json.dumps({name: world.digests() for name, world in worlds.items()}))
+
+
+def test_times_of_receipt_never_go_back() -> None:
+    async def body(world: World) -> None:
+        rig, x = world.rig, world.x
+        received: list[int] = []
+        report = rig.engine.report
+
+        def told(order: object, fills: object) -> None:
+            received.extend([order.ts_init, *(fill.ts_init for fill in fills)])
+            report(order, fills)
+
+        rig.engine.report = told
+        order = await rig.accepted("O-1")
+        rig.clock.jump(-3_600 * 10**9)
+        x.cross("O-1", "0.004")
+        await rig.status(order, "PARTIALLY_FILLED")
+        (again,) = await rig.service.order_reports(True, None)
+        received.append(again.ts_init)
+        assert len(received) == 4
+        assert received == sorted(received)
+
+    run_virtual(3, body)

@@ -262,7 +262,7 @@ class AccountReports:
                 self._apply_fill(fill)
             tracked = self._tracker.resolve(answer.record.ids)
         state = self._tracker.state_of(tracked.key) if tracked is not None else None
-        return self._reporter.order(state, self._clock.wall_ns()) if state is not None else None
+        return self._reporter.order(state, self._delivery.received_ns()) if state is not None else None
 
     async def order_reports(self, open_only: bool, start_ns: int | None) -> list[OrderStatusReport]:
         """See `ExecutionService.order_reports`."""
@@ -272,7 +272,7 @@ class AccountReports:
         if not open_only:
             keys |= self._merge(await self.orders(Query.CLOSED, Window(start_ns=start_ns)))
         states = [self._tracker.state_of(key) for key in sorted(keys)]
-        ts_init = self._clock.wall_ns()
+        ts_init = self._delivery.received_ns()
         return [self._reporter.order(state, ts_init) for state in states if state is not None]
 
     async def fill_reports(
@@ -307,13 +307,13 @@ class AccountReports:
     def fill_report(self, fill: FillRecord, state: OrderState) -> FillReport:
         """The fill as the engine is told it."""
         currency = self._delivery.fee_currency(fill)
-        return self._reporter.fill(fill, state, currency, self._clock.wall_ns())
+        return self._reporter.fill(fill, state, currency, self._delivery.received_ns())
 
     def position_report(self, row: PositionRecord) -> PositionStatusReport:
         """The position as the engine is told it; raise `BadValue` for one without its average price."""
         symbol = self._symbols.by_id(row.instrument_id)
         precision = symbol.size_precision if symbol is not None else 8
-        return self._reporter.position(row, precision, self._clock.wall_ns())
+        return self._reporter.position(row, precision, self._delivery.received_ns())
 
     async def mass_status(self, lookback_mins: int | None) -> MassStatusParts:
         """See `ExecutionService.mass_status`."""

@@ -82,6 +82,7 @@ class Delivery:
         self._counters = counters
         self._log = log
         self._roads = roads
+        self._received_ns = 0
         tracker.on_forgotten = self._forget
 
     def _forget(self, key: str) -> None:
@@ -90,6 +91,11 @@ class Delivery:
     def now(self) -> Moment:
         """This moment on both clocks."""
         return Moment(self._clock.mono_ns(), self._clock.venue_ns())
+
+    def received_ns(self) -> int:
+        """The time of receipt of a report: this machine's, which waits where its clock was set back."""
+        self._received_ns = max(self._received_ns, self._clock.wall_ns())
+        return self._received_ns
 
     def do(self, actions: Sequence[Action]) -> None:
         """Every action is carried out, or counted and offered again."""
@@ -135,7 +141,7 @@ class Delivery:
     # --- reports
 
     def _report(self, report: Report) -> bool:
-        state, ts_init = report.state, self._clock.wall_ns()
+        state, ts_init = report.state, self.received_ns()
         try:
             order = self._reporter.order(state, ts_init)
             fills = [
