@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 JOBS ?= 2
 
-.PHONY: help setup test crash soak lint format demo bench fuzz vectors independent clean distclean
+.PHONY: help setup test crash seeds soak lint format demo bench fuzz vectors independent clean distclean
 
 help:
 	@echo "setup        make .venv with everything pinned"
@@ -10,6 +10,7 @@ help:
 	@echo "test         all tests"
 	@echo "crash        200 kills of a node, each at a point of its journal or at random"
 	@echo "soak         an hour of trading with a fault every 30 seconds: what grows (SECS=600, ARGS=--write)"
+	@echo "seeds        the swarm on virtual time, seed after seed for ten minutes (SEED, COUNT, MINUTES)"
 	@echo "lint         ruff, mypy --strict, import contracts"
 	@echo "format       let ruff fix what it can"
 	@echo "bench        the table of ratios"
@@ -32,6 +33,9 @@ crash: setup
 
 soak: setup
 	@$(PY) tests/soak/run.py --secs $(or $(SECS),3600) $(ARGS)
+
+seeds: setup
+	@$(PY) tests/swarm/seeds.py --seed $(or $(SEED),1) --count $(or $(COUNT),10000) --minutes $(or $(MINUTES),10) --jobs $(JOBS)
 
 lint: setup
 	@$(PY) -m ruff check .

@@ -96,14 +96,16 @@ def limit(
     )
 
 
-def market(name: str, instrument_id: InstrumentId, quantity: str = "1.000") -> MarketOrder:
+def market(
+    name: str, instrument_id: InstrumentId, quantity: str = "1.000", side: OrderSide = OrderSide.BUY
+) -> MarketOrder:
     """A market order as a strategy makes it."""
     return MarketOrder(
         TRADER,
         STRATEGY,
         instrument_id,
         ClientOrderId(name),
-        OrderSide.BUY,
+        side,
         Quantity.from_str(quantity),
         UUID4(),
         0,
@@ -410,7 +412,7 @@ class EngineDouble:
             else report.venue_order_id.value
         )
         if report.order_type == OrderType.MARKET:
-            return market(name, report.instrument_id, str(report.quantity))
+            return market(name, report.instrument_id, str(report.quantity), report.order_side)
         return limit(
             name, report.instrument_id, report.order_side, str(report.quantity), str(report.price or "1.0")
         )

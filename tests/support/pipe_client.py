@@ -150,8 +150,11 @@ class StreamEnd:
         self._pipe.leave(code)
         done = _Flag()
         self._gone = done.set
-        await done.within(self._clock, CLOSE_NS)
-        self._shut(1006, "closed by us")
+        try:
+            await done.within(self._clock, CLOSE_NS)
+        finally:
+            # Also when whoever closes is cancelled meanwhile, as the drivers do.
+            self._shut(1006, "closed by us")
 
     # --- as an end of the door
 

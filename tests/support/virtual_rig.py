@@ -202,6 +202,7 @@ class World:
                 clock=clock,
                 registry=_registry(),
                 journal=_Memory(journal, network),
+                layers=changes.get("layers"),
             )
             venue.manifest = _manifest(venue.manifest, changes)
             await venue.open()
@@ -297,7 +298,8 @@ def run_virtual(
     `journal` is one for all clients (in memory by default), or opens a file anew for each.
     `sim` are options of the simulator (no crowd by default). Of the client, `own` changes the venue's own
     config, `options` the transports', `timeouts_ms` the time of single operations, `semantics` those of the
-    manifest. A message is `latency_us` on its way. Nothing lasts longer than `secs` of virtual time.
+    manifest; `layers` stand around the transports. A message is `latency_us` on its way. Nothing lasts longer
+    than `secs` of virtual time.
     """
 
     async def main(loop: VirtualLoop) -> World:

@@ -21,7 +21,7 @@ GONE = frozenset(
 )
 
 
-@define
+@define(eq=False)
 class Create:
     """One new order that left, and what came back for it."""
 
@@ -54,6 +54,8 @@ class Heard:
             self._request(line)
         elif line.what == "reply":
             self._reply(line)
+        elif line.what == "failed" and line.of("evidence") == "not_sent":
+            self._unmade(line)
 
     # --- the stream
 
@@ -111,6 +113,13 @@ class Heard:
         else:
             self._asked[key] = ("read", line.at)
 
+    def _unmade(self, line: Line) -> None:
+        """The transport says that not a byte left."""
+        _, what = self._asked.get(("http", line.number, None), ("", None))
+        for creates in self.creates.values():
+            if what in creates:
+                creates.remove(what)
+
     def _reply(self, line: Line) -> None:
         kind, what = self._asked.get(("http", line.number, None), ("", ""))
         status, said = line.of("status"), line.json
@@ -137,7 +146,7 @@ class Heard:
         elif not (op == "order" and status in (400, 404)):
             return
         for name, creates in self.creates.items():
-            if creates[-1].line.at < asked_at and name not in names:
+            if creates and creates[-1].line.at < asked_at and name not in names:
                 self.absent[name].add(op)
 
     # --- rows

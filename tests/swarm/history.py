@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from attrs import define, field
+from engine_double import NotTaken
 
 from venuekit.errors import SendFailed
 from venuekit.interfaces.request import HttpRequest, nothing_sent
@@ -159,8 +160,12 @@ def watch_engine(engine: object, history: History) -> None:
         read = _READ[event]
 
         def call(*args: object) -> None:
-            history.note("told", **{"event": event, **read(*args)})
-            method(*args)
+            line = history.note("told", **{"event": event, **read(*args)})
+            try:
+                method(*args)
+            except NotTaken:
+                line.what = "not_taken"
+                raise
 
         return call
 

@@ -169,7 +169,9 @@ _LIFE: Mapping[str, tuple[str, ...]] = {
     "CANCELED": ("CANCELED", "FILLED"),
     "EXPIRED": ("EXPIRED", "FILLED"),
     "denied": (),
-    "rejected": (),
+    # Asked for an order that ended, a client says so once more.
+    "rejected": ("REJECTED",),
+    "REJECTED": ("REJECTED",),
 }
 """What may follow what, in the words of the sink; from the state diagram of Nautilus's orders."""
 
@@ -228,7 +230,7 @@ def i08(facts: Facts) -> Iterator[str]:
     for line in facts.history.lines:
         heard.take(line)
     for name in sorted(denied):
-        if name in heard.creates or any(_creates(text, name) for text in facts.requests):
+        if heard.creates.get(name) or any(_creates(text, name) for text in facts.requests):
             yield f"{name} was denied and is on the wire"
         if any(row["client_id"] == name for row in facts.orders):
             yield f"{name} was denied and exists at the venue"
@@ -363,7 +365,10 @@ def i16(facts: Facts) -> Iterator[str]:
     counted = facts.counters.get("frames.in", 0)
     fates = sum(facts.counters.get(name, 0) for name in _FATES)
     begins = [line.at for line in facts.history.of("begin")]
-    came = sum(1 for line in facts.history.lines[begins[-1] if begins else 0 :] if line.what == "in")
+    since = facts.history.lines[begins[-1] if begins else 0 :]
+    # What comes out of a connection of an earlier process is nobody's.
+    ours = {line.number for line in since if line.what == "open"}
+    came = sum(1 for line in since if line.what == "in" and line.number in ours)
     if counted != fates:
         yield f"{counted} frames came, {fates} were accounted for"
     if counted > came or (facts.final and counted != came):
@@ -399,8 +404,11 @@ def i18(facts: Facts) -> Iterator[str]:
     told: dict[str, list[Line]] = {}
     for line in facts.history.of("told"):
         told.setdefault(str(line.of("name")), []).append(line)
+    begun = max((line.at for line in facts.history.of("begin")), default=0)
     for line in facts.history.of("command"):
         name = str(line.of("name"))
+        if line.at < begun and line.of("kind") == "cancel":
+            continue  # a process that died with it may have forgotten it
         after = [one for one in told.get(name, ()) if one.at > line.at]
         if line.of("kind") == "submit" and not after:
             yield f"the submit of {name} has no answer"
