@@ -478,6 +478,7 @@ def test_safe_settings_keep_what_is_not_known() -> None:
     assert engine.open_check_open_only
     assert engine.position_check_interval_secs is not None
     assert not engine.allow_overfills
+    assert engine.purge_closed_orders_buffer_mins is None, "ended orders stay unless the config says how long"
 
 
 def test_a_stop_with_an_unresolved_order_has_a_message_and_a_code_of_its_own() -> None:

@@ -18,10 +18,16 @@ from nautilus_trader.config import ImportableConfig, ImportableFactoryConfig, Li
 from nautilus_trader.live import LiveNode
 
 from venuekit.errors import ConfigError
-from venuekit.host.config import NodeConfig, parse_config
+from venuekit.host.config import NodeConfig, NodeSection, parse_config
 from venuekit.nautilus import factories, logs
 from venuekit.nautilus.factories import VenueDataConfig, VenueExecutionConfig
-from venuekit.nautilus.node import EXIT_UNRESOLVED, VenueNode, build_node, client_sections
+from venuekit.nautilus.node import (
+    EXIT_UNRESOLVED,
+    VenueNode,
+    _engine_of,
+    build_node,
+    client_sections,
+)
 
 THREE = """
 [node]
@@ -54,6 +60,13 @@ def _build(config: NodeConfig, **options: Any) -> LiveNode:
 
 
 # -- building ------------------------------------------------------------------------------------------------
+
+
+def test_a_config_says_when_ended_orders_leave_the_cache() -> None:
+    section = NodeSection(forget_ended_mins=7)
+    engine = _engine_of(section)
+    assert (engine.purge_closed_orders_interval_mins, engine.purge_closed_orders_buffer_mins) == (7, 7)
+    assert engine.purge_account_events_lookback_mins == 7
 
 
 def test_one_config_builds_a_node_of_three_venues_and_opens_nothing() -> None:

@@ -28,7 +28,7 @@ from venuekit.core.fills import FillBook
 from venuekit.core.orders import OrderTracker
 from venuekit.host.config import load_config
 from venuekit.host.open import OpenedVenue
-from venuekit.nautilus.node import VenueNode, engine_settings
+from venuekit.nautilus.node import VenueNode
 from venuekit.runtime.journal import MemoryJournal
 from venuekit.runtime.journal_entries import Replay
 
@@ -208,11 +208,11 @@ async def main(args: argparse.Namespace) -> int:
     bound(args.orders, args.fills)
     if args.compare_ms:
         hurry(args.compare_ms)
-    config = evolve(load_config(args.config, flags=["node.log_level=OFF"]), strategies=())
-    engine = engine_settings(forget_ended_mins=args.forget_mins or None)
+    flags = ["node.log_level=OFF", f"node.forget_ended_mins={args.forget_mins}"]
+    config = evolve(load_config(args.config, flags=flags), strategies=())
     events = EventFile(args.config.parent / "events.jsonl")
     trader = SoakTrader.made(MARKETS, args.seed, args.every_ms, events)
-    node = VenueNode.from_config(config, engine=engine, strategies=[trader])
+    node = VenueNode.from_config(config, strategies=[trader])
     watch = Watch(node, trader, events, args.config.parent / "journals", args.trace)
     driving = asyncio.create_task(watch.run(args.sample_secs))
     driving.add_done_callback(lambda _: node.handle.stop())

@@ -62,6 +62,8 @@ class NodeSection:
     """Where the JSON log is, relative to the folder the process was started in."""
     lookback_mins: int | None = None
     """How far back ended orders and fills are read at the start; positions hold the rest. Absent: all."""
+    forget_ended_mins: int | None = None
+    """Ended orders leave Nautilus's cache after so many minutes, at least 5. Absent: they stay."""
 
 
 @frozen(kw_only=True)
@@ -248,6 +250,8 @@ def parse_config(
         raise ConfigError("is no port", path="metrics.port", hint="write 0 to 65535.")
     if root.node.lookback_mins is not None and root.node.lookback_mins < 1:
         raise ConfigError("must be at least 1", path="node.lookback_mins", hint="leave it out for all.")
+    if root.node.forget_ended_mins is not None and root.node.forget_ended_mins < 5:
+        raise ConfigError("must be at least 5", path="node.forget_ended_mins", hint="leave it out for none.")
     return NodeConfig(
         node=root.node, metrics=root.metrics, tracing=root.tracing, venues=venues, strategies=strategies
     )

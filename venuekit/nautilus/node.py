@@ -207,7 +207,7 @@ def build_node(
         environment=Environment.LIVE,
         trader_id=_trader_id(config.node.trader_id),
         logging=logging_config or _logger_config(config.node),
-        exec_engine=engine or engine_settings(lookback_mins=config.node.lookback_mins),
+        exec_engine=engine or _engine_of(config.node),
         timeout_connection_secs=CONNECT_SECS,
         delay_post_stop_secs=post_stop_secs,
         data_clients=dict(sections.data_clients),
@@ -361,6 +361,12 @@ def run_node(config: NodeConfig, *, on_built: Callable[[VenueNode], None] | None
     if ending.code != EXIT_CLEAN:
         log.error("%s %s", ending.message, ending.hint)
     return ending
+
+
+def _engine_of(section: NodeSection) -> LiveExecutionEngineConfig:
+    return engine_settings(
+        lookback_mins=section.lookback_mins, forget_ended_mins=section.forget_ended_mins
+    )
 
 
 def _add_strategy(node: LiveNode, section: StrategySection, path: str) -> Strategy:

@@ -221,6 +221,11 @@ def test_what_is_not_said_has_a_safe_default():
         (BASE + "limits = { orders = { rate = 4 } }", "venues.toy.limits.orders", "no request through"),
         ("[metrics]\nport = 70000\n" + BASE, "metrics.port", "is no port"),
         (
+            "[node]\nforget_ended_mins = 4\n[venues.toy]\nenvironment = 'simulator'",
+            "node.forget_ended_mins",
+            "must be at least 5",
+        ),
+        (
             "[node]\nlookback_mins = 0\n[venues.toy]\nenvironment = 'simulator'",
             "node.lookback_mins",
             "must be at least 1",
