@@ -94,6 +94,26 @@ def test_every_benchmark_is_explained(root):
     assert "did not finish" not in text
 
 
+def test_the_soak_table_is_of_a_run_that_ended_well(root):
+    text = (root / "docs" / "reference" / "soak.md").read_text()
+    table = text[text.index("<!-- soak: begin -->") : text.index("<!-- soak: end -->")]
+    secs, _, rest = table.splitlines()[1].partition(" seconds with CPython ")
+    assert int(secs.replace(",", "")) >= 1_200
+    assert "nautilus_trader 2.0.0rc7" in rest
+    rows = {
+        cells[1].strip(): cells[2:5]
+        for cells in (line.split("|") for line in table.splitlines())
+        if cells[2:]
+    }
+    assert [one.strip() for one in rows["engine and ledger"]] == ["agree", "agree", "yes"]
+    for name in ("resident memory, growth", "the C heap, growth"):
+        assert "MiB/h (95 %: within " in rows[name][0]
+    for name in ("open descriptors", "threads", "asyncio tasks", "tasks that crashed", "other alarms"):
+        assert rows[name][2].strip() == "yes", name
+    faults = [name for name in rows if name.startswith("F")]
+    assert len(faults) >= 10
+
+
 def test_the_runner_prints_json(root):
     done = subprocess.run(
         [sys.executable, FOLDER / "run.py", "startup", "--json"],

@@ -11,6 +11,8 @@ from attrs import asdict, frozen
 from slope import Line, line
 
 MOST_MIB_AN_HOUR = 1.0
+MOST_BLOCKS = 16_000
+"""Of Python's small blocks, an hour: a mebibyte of them at 64 bytes."""
 LEAST_SECS = 1200
 """Growth is judged from that much time on; less says nothing."""
 SPARE = {"fds": 12, "threads": 2, "tasks": 2}
@@ -94,17 +96,20 @@ def judged(
 def _growth(busy: Sequence[Sample], secs: float) -> list[Row]:
     if len(busy) < 10:
         return []
-    names = (("rss", "resident memory"), ("heap", "memory handed out by the C heap"))
     long_enough = secs >= LEAST_SECS
-    rows = []
-    for name, words in names:
-        found = line([(at, one[name] / 2**20) for at, one in busy])
-        # The heap says what is held; what is resident is also how the allocator keeps what was given back.
-        ok = found.at_most(MOST_MIB_AN_HOUR) if long_enough else None
-        target = f"at most {MOST_MIB_AN_HOUR:g}" if long_enough else ""
-        rows.append(Row(f"{words}, growth", _an_hour(found, "MiB/h"), target, ok))
+
+    def judged_at(found: Line, most: float) -> tuple[str, bool | None]:
+        return (f"at most {most:,g}", found.at_most(most)) if long_enough else ("", None)
+
+    # What is resident is also what Nautilus keeps of fills, and how allocators keep what was given back.
+    grown = line([(at, one["rss"] / 2**20) for at, one in busy])
+    rows = [Row("resident memory, growth", _an_hour(grown, "MiB/h"))]
+    heap = line([(at, one["heap"] / 2**20) for at, one in busy])
+    rows.append(Row("the C heap, growth", _an_hour(heap, "MiB/h"), *judged_at(heap, MOST_MIB_AN_HOUR)))
     blocks = line([(at, one["blocks"]) for at, one in busy])
-    rows.append(Row("blocks held by Python, growth", _an_hour(blocks, "an hour", 0)))
+    rows.append(
+        Row("blocks held by Python, growth", _an_hour(blocks, "an hour", 0), *judged_at(blocks, MOST_BLOCKS))
+    )
     resident = [one["rss"] / 2**20 for _, one in busy]
     rows.append(Row("resident memory, least and most", f"{min(resident):.1f} and {max(resident):.1f} MiB"))
     return rows
