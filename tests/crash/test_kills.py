@@ -33,7 +33,7 @@ HOUSE = ((BTC, "79999.9", "80000.0", "1"), (ETH, "3999.99", "4000.00", "10"))
 
 
 def plan(kills: int, random: Random) -> list[tuple[str, int, int]]:
-    """Point, passing, and milliseconds of trading (0: until the point); every third kill is at random."""
+    """Point, passing, and milliseconds of trading (0: until the point); every fourth kill is at random."""
     found = []
     for number in range(kills):
         if number % 4 == 3:

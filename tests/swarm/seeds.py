@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from itertools import islice
 from pathlib import Path
 
 for folder in (Path(__file__).parents[1] / "support", Path(__file__).parent):
@@ -89,7 +90,7 @@ def _all(first: int, count: int, minutes: float, jobs: int) -> tuple[list[Outcom
     outcomes: list[Outcome] = []
     following = iter(range(first, first + count))
     with ProcessPoolExecutor(jobs) as pool:
-        running = {pool.submit(run_seed, seed) for seed, _ in zip(following, range(jobs), strict=False)}
+        running = {pool.submit(run_seed, seed) for seed in islice(following, jobs)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             outcomes += [one.result() for one in done]
@@ -98,7 +99,7 @@ def _all(first: int, count: int, minutes: float, jobs: int) -> tuple[list[Outcom
                 told = now
                 print(f"{len(outcomes)} seeds, {len(outcomes) / (now - began):.2f} seeds/s", flush=True)
             if failure(outcomes) is None and now - began < minutes * 60:
-                running |= {pool.submit(run_seed, seed) for seed, _ in zip(following, done, strict=False)}
+                running |= {pool.submit(run_seed, seed) for seed in islice(following, len(done))}
     return outcomes, time.monotonic() - began
 
 

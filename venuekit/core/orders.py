@@ -380,13 +380,15 @@ class OrderTracker:
         self.counters.inc("fills.voided")
         return [*take_back(order, bust), *self._advance(order, now)]
 
-    def apply_look_up(self, key: str, answer: Found | NotFound, now: Moment) -> list[Action]:
-        """The answer to a `LookUp`."""
+    def apply_look_up(
+        self, key: str, answer: Found | NotFound, now: Moment, asked: Moment | None = None
+    ) -> list[Action]:
+        """The answer to a `LookUp`, or to another question of the order, which was `asked` then."""
         order = self._orders.get(key)
         if order is None:
             return []
-        asked = order.look_asked or now
-        order.looking = False
+        if asked is None:
+            asked, order.looking = order.look_asked or now, False
         order.look_tries += 1
         if isinstance(answer, NotFound):
             return self._not_found(order, answer, asked, now)

@@ -182,11 +182,11 @@ class AccountReports:
                 keys.add(order.key)
         return keys
 
-    def apply_look_up(self, key: str, answer: Found | NotFound) -> None:
-        """The answer is in the tracker, and what it brought first is told."""
+    def apply_look_up(self, key: str, answer: Found | NotFound, asked: Moment | None = None) -> None:
+        """The answer is in the tracker, and what it brought first is told; `asked`: not by the tracker."""
         record, fills = (answer.record, answer.fills) if isinstance(answer, Found) else (None, ())
         with self._noticing(record, fills):
-            self._delivery.do(self._tracker.apply_look_up(key, answer, self._delivery.now()))
+            self._delivery.do(self._tracker.apply_look_up(key, answer, self._delivery.now(), asked))
 
     def _apply_order(self, record: OrderRecord) -> None:
         with self._noticing(record, ()):
@@ -253,9 +253,10 @@ class AccountReports:
         ids = WireIds(client_order_id=client_order_id, venue_order_id=raw)
         tracked = self._tracker.resolve(ids)
         since = tracked.sent_wall_ns or tracked.ts_accepted if tracked is not None else 0
+        asked = self._delivery.now()
         answer = await self._source.look_up(tracked.ids if tracked is not None else ids, AtWall(since))
         if tracked is not None:
-            self.apply_look_up(tracked.key, answer)
+            self.apply_look_up(tracked.key, answer, asked)
         elif isinstance(answer, Found):
             self._merge([answer.record])
             for fill in answer.fills:

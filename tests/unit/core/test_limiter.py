@@ -58,6 +58,16 @@ def test_a_refusal_empties_the_bucket_and_keeps_it_closed_as_long_as_asked():
     assert limiter.grant(3 * SECOND)[0] == [ticket]
 
 
+def test_a_refusal_without_a_pause_empties_the_bucket():
+    limiter = Limiter(OPS, BUCKETS)
+    limiter.apply_refusal("submit", 0, None)
+    ticket = limiter.ask("submit")
+    granted, wait_ns = limiter.grant(0)
+    assert granted == []
+    assert wait_ns
+    assert limiter.grant(wait_ns)[0] == [ticket]
+
+
 def test_headers_lower_the_level_and_never_raise_it():
     limiter = Limiter(OPS, BUCKETS)
     limiter.apply_headers("submit", 0, {"x-left": "0"})

@@ -222,6 +222,19 @@ def test_not_found_is_proof_only_when_conclusive_and_asked_late_enough() -> None
     assert bench.events() == ["submitted", "rejected"]
 
 
+def test_an_answer_proves_what_its_own_question_was_late_enough_for() -> None:
+    bench = Bench(lookup_settles_ms=1_000, history_lag_ms=3_000)
+    bench.order()
+    bench.do(bench.tracker.apply_submit_failed("O-1", Evidence.MAYBE_SENT, "timeout", bench.now))
+    early, absent = bench.now, NotFound(conclusive=True)
+    bench.wait(10)
+    assert len(bench.look_ups) > 3, "the tracker's own questions are later, and failed"
+    bench.do(bench.tracker.apply_look_up("O-1", absent, bench.now, early))
+    assert bench.events() == ["submitted"]
+    bench.do(bench.tracker.apply_look_up("O-1", absent, bench.now, bench.now))
+    assert bench.events() == ["submitted", "rejected"]
+
+
 def test_an_inconclusive_not_found_and_a_failed_look_up_prove_nothing() -> None:
     for answer in (NotFound(conclusive=False), None):
         bench = Bench()
