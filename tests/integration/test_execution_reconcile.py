@@ -666,3 +666,19 @@ def test_a_position_that_was_moved_by_hand_is_an_alarm_first_and_told_then() -> 
         }
 
     run(body)
+
+
+def test_a_fill_that_an_earlier_run_delivered_is_never_delivered_again() -> None:
+    journal = MemoryJournal()
+    journal.filled("O-0", "9000", 1)
+
+    async def body(rig: Rig) -> None:
+        await rig.submit("O-1")
+        await rig.run(3_000)
+        # The venue numbers its fills from 9000; the first one has the key that is on record.
+        rig.exchange.match(1, "0.400")
+        rig.exchange.match(1, "0.100")
+        await rig.run(3_000)
+        assert [said for said in rig.events("O-1") if "filled" in said] == ["filled 0.100@100.0 9001"]
+
+    run(body, journal)

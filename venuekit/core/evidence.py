@@ -133,15 +133,25 @@ def foreign(order: Tracked, record: OrderRecord) -> bool:
     A venue may trim or reprice an order of ours, so one differing value alone is no sign; a venue id we know
     is ours whatever it says.
     """
+    if contrary(order, record):
+        return True
     if not order.ours or order.modifies or order.fate is Fate.SEEN or record.ids.venue_order_id is None:
         return False
     same_tx = record.ids.tx_hash is not None and record.ids.tx_hash == order.ids.tx_hash
     if same_tx or record.ids.venue_order_id in order.legs:
         return False
-    other_side = record.side is not None and record.side != order.side
-    other_market = record.instrument_id is not None and record.instrument_id != order.instrument_id
     mine, theirs = order.quantity, record.quantity
     larger = mine is not None and theirs is not None and theirs.raw > mine.raw
     smaller = mine is not None and theirs is not None and theirs.raw < mine.raw
     repriced = None not in (order.price, record.price) and record.price != order.price
-    return other_side or other_market or larger or (smaller and repriced)
+    return larger or (smaller and repriced)
+
+
+def contrary(order: Tracked, said: OrderRecord | FillRecord) -> bool:
+    """True when it names our order by our client id alone, with a side or a market that no order changes."""
+    ids = said.ids
+    same_tx = ids.tx_hash is not None and ids.tx_hash == order.ids.tx_hash
+    if not order.ours or same_tx or ids.venue_order_id is None or ids.venue_order_id in order.legs:
+        return False
+    other_side = said.side is not None and said.side != order.side
+    return other_side or (said.instrument_id is not None and said.instrument_id != order.instrument_id)

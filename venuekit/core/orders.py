@@ -17,6 +17,7 @@ from nautilus_trader.model import OrderStatus
 from venuekit.core.agenda import SOON_NS, Agenda
 from venuekit.core.busts import discount, take_back, write_off
 from venuekit.core.evidence import (
+    contrary,
     deadlines,
     foreign,
     may_work,
@@ -328,7 +329,7 @@ class OrderTracker:
                 return []
             order = self._stranger(record.ids)
         elif foreign(order, record):
-            return self._take_foreign(record, now)
+            return self._take(self._foreign(record.ids), record, now)
         self._bind(
             order, record.ids, old_leg=record.status in ENDED and record.status is not OrderStatus.FILLED
         )
@@ -349,7 +350,10 @@ class OrderTracker:
         if order is None:
             order = self._stranger(fill.ids if named(fill.ids) else own_name(fill))
             self.counters.inc("fills.without_order")
-        self._bind(order, fill.ids)
+        if contrary(order, fill):
+            order = self._foreign(fill.ids)
+        else:
+            self._bind(order, fill.ids)
         if fill.ts_event <= order.base_ts:
             self.fills.applied(fill.trade_key, fill.ts_event)
             self.counters.inc("fills.before_baseline")
@@ -394,7 +398,7 @@ class OrderTracker:
             return self._not_found(order, answer, asked, now)
         order.denied_existence = 0
         if foreign(order, answer.record):
-            taken = self._take_foreign(answer.record, now)
+            taken = self._take(self._foreign(answer.record.ids), answer.record, now)
             proof = name_taken(order, answer.record, asked, now, self._agenda)
             return taken + proof + self._advance(order, now)
         owner = self.resolve(answer.record.ids)
@@ -508,14 +512,14 @@ class OrderTracker:
         self._add(order)
         return order
 
-    def _take_foreign(self, record: OrderRecord, now: Moment) -> list[Action]:
+    def _foreign(self, named_so: WireIds) -> Tracked:
         """Another session's order under a client id of ours: followed under its venue id, never as ours."""
         self.counters.inc("orders.foreign_names")
-        ids = WireIds(venue_order_id=record.ids.venue_order_id)
+        ids = WireIds(venue_order_id=named_so.venue_order_id)
         order = self.resolve(ids) or self._stranger(ids)
         order.foreign = True
         self._bind(order, ids)
-        return self._take(order, record, now)
+        return order
 
     def _bind(self, order: Tracked, ids: WireIds, *, old_leg: bool = False) -> None:
         """Every id names this order after this; a nameless stranger under one of them is taken in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from engine_double import limit
-from nautilus_trader.model import OrderStatus, Price, Quantity
+from nautilus_trader.model import OrderSide, OrderStatus, Price, Quantity
 from tracker_bench import T0, Bench, S
 
 from venuekit.core.order_state import RAW_SCALE
@@ -513,6 +513,30 @@ def test_another_sessions_order_under_our_client_id_never_becomes_ours() -> None
     assert bench.engine.reasons["O-1"].startswith("CLIENT_ORDER_ID_TAKEN")
     bench.fill("t1", "0.700", "81.0", vid="X7")
     assert bench.engine.events("HV-X7") == ["accepted", "filled 0.700@81.0 t1"]
+    assert bench.engine.alarms == []
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("first", ["record", "fill"])
+def test_what_sells_is_not_our_order_to_buy_whenever_it_comes(ended: bool, first: str) -> None:
+    bench = Bench()
+    opened(bench)
+    if ended:
+        bench.see(CANCELED, filled="0", at=1)
+    before = bench.events()
+    theirs = {"vid": "X7", "side": OrderSide.SELL}
+
+    def record() -> None:
+        bench.see(FILLED, filled="7.000", quantity="7.000", price="100.0", at=3, **theirs)
+
+    if first == "record":
+        record()
+    bench.fill("t7", "7.000", at=2, **theirs)
+    if first == "fill":
+        record()
+    assert bench.events() == before
+    assert bench.engine.events("HV-X7") == ["accepted", "filled 7.000@100.0 t7"]
+    assert bench.tracker.get("O-1").legs == ["V1"]
     assert bench.engine.alarms == []
 
 
