@@ -67,6 +67,8 @@ def tracked_of_intent(entry: OpenIntent) -> Tracked:
         working=OrderStatus.ACCEPTED if entry.accepted else None,
         fate=Fate.SEEN if entry.accepted else Fate.UNKNOWN,
         sent_wall_ns=entry.intent.ts_ns,
+        # Not before it was signed; nobody kept the moment itself.
+        ts_accepted=entry.intent.ts_ns if entry.accepted else 0,
     )
 
 

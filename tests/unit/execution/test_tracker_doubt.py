@@ -475,6 +475,18 @@ def test_every_venue_id_that_an_order_has_had_still_names_it_in_the_next_run() -
     assert with_legs({"venue_order_id": "1"}, ["1"]) == {"venue_order_id": "1"}
 
 
+def test_an_order_that_an_earlier_run_saw_is_not_told_with_a_time_of_1970() -> None:
+    journal = MemoryJournal()
+    journal.intent([Intent("submit", "place", facts_of(Bench().order()), {"client_order_id": "O-1"}, T0)])
+    journal.observed("O-1", {"client_order_id": "O-1", "venue_order_id": "V1"}, "ACCEPTED", T0 + 1)
+    fresh = Bench()
+    tracked = tracked_of_intent(journal.open_intents()[0])
+    tracked.hidden_until_ns = 60 * S
+    fresh.tracker.adopt(tracked, fresh.now)
+    (report,) = fresh.tracker.reveal("O-1", fresh.now)
+    assert (report.state.ts_accepted, report.state.ts_last) == (T0, T0)
+
+
 def test_without_a_mass_status_it_is_told_late() -> None:
     fresh = Bench()
     source = Bench().order()
