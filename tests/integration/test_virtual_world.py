@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 
@@ -245,3 +246,44 @@ def test_times_of_receipt_never_go_back() -> None:
         assert received == sorted(received)
 
     run_virtual(3, body)
+
+
+def test_an_own_order_that_history_does_not_show_yet_comes_back_as_what_it_was() -> None:
+    async def body(world: World) -> None:
+        x = world.x
+        await world.rig.accepted("O-1")
+        order = x.order("O-1")
+        x.cross("O-1", "0.004")
+        await world.wait(2)
+        x.cross("O-1", "0.003")
+        await world.wait(1.5)
+        x.exchange.cancel_by_venue(order.id, "VENUE_RULE")
+        await world.kill()
+        await world.wait(2)
+        # Both fills are shown, the order is in no list.
+        rig = await world.start()
+        back = rig.engine.orders["O-1"]
+        assert (str(back.quantity), str(back.filled_qty)) == ("0.01000", "0.00700")
+        assert back.status == OrderStatus.PARTIALLY_FILLED
+        await rig.status(back, "CANCELED")
+        assert [kind for kind, _ in rig.engine.alarms] == []
+
+    run_virtual(4, body, sim={"history_lag_ms": "3000"})
+
+
+def test_a_strangers_order_is_as_large_as_its_fills() -> None:
+    async def body(world: World) -> None:
+        x = world.x
+        order = x.external("BUY", "0.01", "80000.0")
+        x.exchange.cross(order.id, Decimal("0.004"))
+        await world.wait(2)
+        x.exchange.cross(order.id, Decimal("0.003"))
+        await world.wait(1.5)
+        x.exchange.cancel_by_venue(order.id, "VENUE_RULE")
+        await world.wait(2)
+        rig = await world.start()
+        (back,) = rig.engine.external.values()
+        assert str(back.filled_qty) == "0.00700"
+        assert not rig.engine.violations
+
+    run_virtual(5, body, sim={"history_lag_ms": "3000"}, start=False)

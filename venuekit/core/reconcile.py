@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
-from nautilus_trader.model import OrderSide
+from attrs import define, evolve, field, frozen
+from nautilus_trader.model import OrderSide, Quantity
 
 from venuekit.core.busts import without
 from venuekit.core.order_state import RAW_SCALE, WORKING, Moment, Tracked
@@ -37,7 +37,8 @@ class PositionBook:
     """Net positions as baseline plus delivered fills; a difference is never corrected in silence."""
 
     _raw: dict[InstrumentId, int] = field(factory=dict)
-    _doubtful: dict[InstrumentId, int] = field(factory=dict)
+    _doubtful: dict[InstrumentId, tuple[int, int]] = field(factory=dict)
+    """By instrument, a difference that was seen, and when it was seen first."""
     _base_ns: dict[InstrumentId, int] = field(factory=dict)
     """Venue time of the baseline: a fill up to then is part of it, however late it is delivered."""
     applied: int = 0
@@ -66,11 +67,13 @@ class PositionBook:
         if self.started:
             self._raw[fill.instrument_id] = self._raw.get(fill.instrument_id, 0) + sign * fill.quantity.raw
 
-    def apply_snapshot(self, positions: Iterable[PositionRecord]) -> list[Difference]:
+    def apply_snapshot(
+        self, positions: Iterable[PositionRecord], now_ns: int = 0, settle_ns: int = 0
+    ) -> list[Difference]:
         """Compare with the venue's whole list (what is missing is flat); the first time it is the baseline.
 
-        A difference is returned when the venue says the same thing twice in a row: fills may still be under
-        way the first time. It is the new baseline then.
+        A difference is returned when the venue says the same thing twice in a row, `settle_ns` apart: until
+        then its fills may not be shown yet. It is the new baseline then.
         """
         positions = list(positions)
         if not self.started:
@@ -85,14 +88,16 @@ class PositionBook:
             if here == there:
                 self._raw[instrument_id] = there
                 self._doubtful.pop(instrument_id, None)
-            elif self._doubtful.get(instrument_id) == there - here:
+                continue
+            beyond, since_ns = self._doubtful.get(instrument_id, (0, now_ns))
+            if beyond != there - here:
+                self._doubtful[instrument_id] = (there - here, now_ns)
+            elif now_ns - since_ns >= settle_ns:
                 differences.append(
                     Difference(instrument_id, Decimal(here) / RAW_SCALE, Decimal(there) / RAW_SCALE)
                 )
                 self._raw[instrument_id] = there
                 del self._doubtful[instrument_id]
-            else:
-                self._doubtful[instrument_id] = there - here
         return differences
 
     def apply_baseline(self, positions: Mapping[InstrumentId, int]) -> None:
@@ -133,6 +138,8 @@ class OrderWithFills:
     """Fills that were taken back."""
     unlisted: bool = False
     """True when fills that were taken back may be its own without being shown."""
+    made: bool = False
+    """No read brought the order: it is as large as its fills, at least."""
 
     @property
     def record(self) -> OrderRecord:
@@ -154,6 +161,10 @@ class OrderWithFills:
         """The fill is one of this order's."""
         self.fills.append(fill)
         self.filled_raw += fill.quantity.raw
+        whole = self.given.quantity
+        if self.made and whole is not None and self.filled_raw > whole.raw:
+            whole = Quantity.from_raw(self.filled_raw, whole.precision)
+            self.given = evolve(self.given, quantity=whole, filled=whole)
 
     def take_back(self, voided: Callable[[str], bool], unlisted: bool) -> None:
         """Fills that are void count no more."""

@@ -170,7 +170,8 @@ class AccountReports:
         rows = await self.positions()
         if applied != self._positions.applied or fills_under_way(self._tracker):
             return False
-        for difference in self._positions.apply_snapshot(rows):
+        now_ns = self._delivery.now().mono_ns
+        for difference in self._positions.apply_snapshot(rows, now_ns, self._settle_ns):
             self._delivery.do([Alarm("position_differs", said(difference))])
         return not self._positions.doubtful
 

@@ -102,6 +102,11 @@ class MassStatus:
         # Nothing is awaited from here on, so nothing can happen between what is told and what is noted.
         orders, fills = self._told(account)
         self._tracker.hold_until_ns = None
+        for one in account.orders:
+            known = self._tracker.resolve(one.record.ids) if one.made else None
+            if known is not None and known.ours:
+                # No list has it: it ended, and history will say how.
+                self._delivery.do(self._tracker.query(known.key, self._delivery.now()))
         for key in self._tracker.hidden():
             # Not in the answer: whatever becomes of them is reported as it is found out.
             self._delivery.do(self._tracker.reveal(key, self._delivery.now()))
@@ -144,18 +149,35 @@ class MassStatus:
                 continue
             order = account.named(fill.ids)
             if order is None:
-                order = account.add_order(await self._order_of(fill), fill.ids)
+                record = await self._found(fill)
+                order = account.add_order(record or self._made_of(fill), fill.ids)
+                order.made = record is None
             account.add_fill(fill, order)
             added.append(fill)
         return added
 
-    async def _order_of(self, fill: FillRecord) -> OrderRecord:
-        named = bool(names_of(fill.ids))
-        if named:
-            answer = await self._source.look_up(fill.ids, AtWall(max(0, fill.ts_event - self._settle_ns)))
-            if isinstance(answer, Found):
-                return answer.record
+    async def _found(self, fill: FillRecord) -> OrderRecord | None:
+        """The order of a fill, where the venue shows it."""
+        if not names_of(fill.ids):
+            return None
+        answer = await self._source.look_up(fill.ids, AtWall(max(0, fill.ts_event - self._settle_ns)))
+        return answer.record if isinstance(answer, Found) else None
+
+    def _made_of(self, fill: FillRecord) -> OrderRecord:
+        """An order from the journal, where the venue's history trails; else one that is its fills."""
         self._counters.inc("orders.from_fills")
+        named = bool(names_of(fill.ids))
+        known = self._tracker.resolve(fill.ids) if named else None
+        if known is not None and known.ours:
+            return OrderRecord(
+                ids=fill.ids,
+                source=Source.PAGE,
+                ts_event=fill.ts_event,
+                instrument_id=known.instrument_id,
+                status=OrderStatus.PARTIALLY_FILLED,
+                side=known.side,
+                quantity=known.quantity,
+            )
         return OrderRecord(
             ids=fill.ids if named else WireIds(venue_order_id=f"{fill.kind.value}-{fill.trade_key}"),
             source=Source.PAGE,
@@ -219,7 +241,7 @@ class MassStatus:
             state = self._tracker.state_of(tracked.key)
             if state is None:
                 continue
-            orders.append(self._reporter.order(state, self._clock.wall_ns()))
+            orders.append(self._reporter.order(state, self._delivery.received_ns()))
             reports += [self._reads.fill_report(fill, state) for fill in one.fills]
         return orders, reports
 

@@ -149,6 +149,17 @@ def test_an_order_of_the_engine_is_taken_over_with_what_it_was_told() -> None:
 # --- positions
 
 
+def test_a_position_may_be_ahead_of_history_for_as_long_as_history_lags() -> None:
+    book, second = PositionBook(), 1_000_000_000
+    book.apply_snapshot([], 0, 5 * second)
+    assert book.apply_snapshot([_position("1")], 10 * second, 5 * second) == []
+    assert book.apply_snapshot([_position("1")], 11 * second, 5 * second) == [], "read twice within the lag"
+    assert book.doubtful
+    (difference,) = book.apply_snapshot([_position("1")], 15 * second, 5 * second)
+    assert (difference.expected, difference.venue) == (0, 1)
+    assert not book.doubtful
+
+
 def _position(qty: str) -> PositionRecord:
     return PositionRecord(instrument_id=IID, signed_qty=qty, avg_px="100", ts_event=0, source=Source.PAGE)
 
