@@ -300,7 +300,7 @@ class Rig:
         """Started as the bridge does it: data, then execution, then the mass status."""
         if data:
             await self.data.start()
-        await self.service.start()
+        await self.service.start(mass_status_follows=mass)
         if mass:
             self.engine.mass(await self.service.mass_status(None))
 

@@ -71,6 +71,10 @@ def collect(rig: object, history: History, start_ns: int, **more: object) -> Fac
     mine = {id(one): one for one in every.values()}
     margin = x.exchange.margin(x.account)
     seen = [*x.ledger.seen("in"), *x.ledger.seen("request")]
+    limits = {
+        name: (str(one.quantity), str(one.price) if getattr(one, "price", None) is not None else None)
+        for name, one in engine.orders.items()
+    }
     return Facts(
         history=history,
         account=x.account,
@@ -87,16 +91,12 @@ def collect(rig: object, history: History, start_ns: int, **more: object) -> Fac
         breaches=[f"{scope} {key}" for _, scope, key in x.simulator.service.meter.breaches],
         belief=engine.belief(),
         statuses={one.client_order_id.value: one.status.name for one in mine.values()},
-        limits={
-            name: (str(one.quantity), str(one.price) if getattr(one, "price", None) is not None else None)
-            for name, one in engine.orders.items()
-        },
         violations=list(engine.violations),
         counters=rig.counters.snapshot(),
         wrong_books=list(rig.market.wrong),
         start_ns=start_ns,
         unresolved=rig.service.unresolved,
-        **{"books": {}, "secrets": [], **more},
+        **{"books": {}, "secrets": [], "limits": limits, **more},
     )
 
 

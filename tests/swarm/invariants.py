@@ -73,18 +73,15 @@ def i01(facts: Facts) -> Iterator[str]:
 def i02(facts: Facts) -> Iterator[str]:
     """Within a run no fill is told twice; after a restart none again that an earlier run was told.
 
-    The mass status of a new run repeats what was, because the engine of a new run has no memory.
+    The mass status of a new run repeats all that was, and what its stream told meanwhile: it is a state, not
+    news, and the engine takes a fill of it by its id. What is told after it, is news.
     """
     ever: set[str] = set()
-    run: set[str] = set()
-    for line in facts.history.of("told", "begin"):
-        if line.what == "begin":
-            run = set()
+    for line in facts.history.of("told"):
         for fill in line.about.get("fills", ()):
             trade = str(fill["trade_id"])
-            if trade in run or (trade in ever and not line.of("mass")):
+            if trade in ever and not line.of("mass"):
                 yield f"fill {trade} of {line.of('name')} was told again at line {line.at}"
-            run.add(trade)
             ever.add(trade)
 
 

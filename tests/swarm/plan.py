@@ -139,7 +139,7 @@ def _pace(random: Random) -> Mapping[str, str]:
     return {
         "risk_delay_ms": random.choice(("5", "5", "80", "400")),
         "cancel_delay_ms": random.choice(("5", "5", "80", "400")),
-        "history_lag_ms": random.choice(("0", "0", "0", "0")),
+        "history_lag_ms": random.choice(("0", "0", "700", "3000")),
     }
 
 

@@ -106,6 +106,8 @@ class Run:
         self.mids = {market: self.x.exchange.mark(market) for market in MARKETS}
         self.starting: asyncio.Task[None] | None = None
         self.begin_ns = 0
+        self.limits: dict[str, tuple[str, str | None]] = {}
+        """Quantity and price of every order as the strategy made it."""
         self.x.simulator.faults.outside = self._befall
         self.counted = 0
         """Of the venue's list of faults that acted, those that are in the outcome."""
@@ -324,6 +326,7 @@ class Run:
     def _facts(self, **more: object) -> Facts:
         key = SIMULATOR.demo_key()
         known = {"books": self._books(), "secrets": [key, key.lstrip("0")], "logs": self.log.texts}
+        known["limits"] = self.limits
         return collect(self.rig, self.history, self.start_ns, **{**known, **more})
 
     def _check(self, **more: object) -> None:
@@ -479,6 +482,7 @@ class Run:
                 name, side, str(about["size"]), price, market=market, post_only=about["post_only"], **facts
             )
         self.history.note("command", kind="submit", name=name)
+        self.limits[name] = (str(order.quantity), str(order.price) if about["type"] == "LIMIT" else None)
         rig.engine.add(order)
         rig.service.submit([order])
 
