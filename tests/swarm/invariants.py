@@ -26,8 +26,10 @@ WAITING = ("INITIALIZED", "SUBMITTED", "PENDING_CANCEL", "PENDING_UPDATE")
 QUIET_SECS = 60
 AHEAD_NS = 5_000_000_000
 """Event times may be so far ahead of the venue's clock: nothing here makes them."""
-HARMLESS = {"cancel_ignored"}
-"""Alarms that say what is true under faults: several cancels of an order were lost in a row."""
+HARMLESS = {"cancel_ignored", "fills_missing"}
+"""Alarms that say what is true under faults, and that later events take back: several cancels of an order
+were lost in a row; a fill that an order claims could not be read for half a minute (I1 sees one that never
+comes)."""
 
 
 def check(facts: Facts) -> list[str]:
