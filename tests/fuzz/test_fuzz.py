@@ -32,6 +32,7 @@ def test_damaged_input_is_survived(name):
 READ_BY = {
     "venuekit/core/numbers.py": "numbers",
     "venuekit/host/config.py": "config",
+    "venuekit/runtime/journal.py": "journal",
     "venuekit/runtime/journal_entries.py": "journal",
     "venuekit/sim/control.py": "sim-control",
     "venuekit/sim/fault_text.py": "sim-control",
