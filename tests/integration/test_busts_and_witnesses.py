@@ -113,8 +113,9 @@ def test_a_fill_that_only_its_balance_event_told_is_read_within_seconds() -> Non
     async def body(rig: Rig) -> None:
         order = await rig.accepted("O-1", quantity="0.02")
         rig.x.fault("F16", label="fills.ALL")
-        # The order's own record claims the fill as well: that road is cut, too.
-        rig.x.fault("F16", label="orders.ALL")
+        # The order's own record claims the fill as well, and so does the position: both roads are cut, too.
+        for label in ("orders.ALL", "positions"):
+            rig.x.fault("F16", label=label)
         rig.x.cross("O-1", "0.01")
         await until(lambda: order.filled_qty.raw, f"the fill is found; {rig.counters.snapshot()}")
         assert rig.count("private.unseen_fills") == 1
