@@ -18,6 +18,7 @@ from venuekit.runtime.adoption import facts_of, tracked_of_intent
 from venuekit.runtime.journal import Intent, MemoryJournal, with_legs
 
 OPEN, CANCELED, FILLED = OrderStatus.ACCEPTED, OrderStatus.CANCELED, OrderStatus.FILLED
+PART = OrderStatus.PARTIALLY_FILLED
 
 
 def opened(bench: Bench, name: str = "O-1", vid: str = "V1") -> object:
@@ -502,6 +503,31 @@ def test_without_a_mass_status_it_is_told_late() -> None:
     assert fresh.engine.log == []
     fresh.wait(2)
     assert fresh.events() == ["accepted"]
+
+
+def test_what_an_earlier_run_was_told_of_an_order_keeps_no_end_waiting() -> None:
+    bench = Bench()
+    source = Bench().order()
+    journal = MemoryJournal()
+    journal.intent([Intent("submit", "place", facts_of(source), {"client_order_id": "O-1"}, T0)])
+    journal.filled("O-1", "t1", T0 + 1_000_000)
+    for key, ts_event in journal.delivered_fills():
+        bench.tracker.fills.applied(key, ts_event)
+    tracked = tracked_of_intent(journal.open_intents()[0])
+    tracked.hidden_until_ns = 60 * S
+    bench.tracker.adopt(tracked, bench.now)
+    said: list[tuple[OrderStatus, int]] = []
+    # The double has no fills of an earlier run, as an engine with a cache on disk has.
+    bench.engine.report = lambda order, fills: said.append((order.order_status, len(fills)))
+    bench.see(PART, filled="0.400", at=1)
+    bench.fill("t1", "0.400", at=1)
+    bench.wait(61)
+    bench.see(CANCELED, filled="0.400", at=5)
+    bench.wait(60)
+    # The fill is not delivered again, and its part is not waited for.
+    assert said[-1] == (CANCELED, 0)
+    assert sum(fills for _, fills in said) == 0
+    assert bench.engine.alarms == []
 
 
 def test_another_sessions_order_under_our_client_id_never_becomes_ours() -> None:
