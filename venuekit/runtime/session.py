@@ -199,6 +199,8 @@ class Session:
         self.stamp = 0
         """The latest receipt time of the connections that are over, Unix nanoseconds."""
         self._live: _Live | None = None
+        self._left: Link | None = None
+        """The link of the connection that just ended."""
         self._went_live = asyncio.Event()
         self._first_live: asyncio.Future[None] | None = None
         self._last_error: VenuekitError | None = None
@@ -330,19 +332,25 @@ class Session:
     async def _run(self) -> None:
         machine = self._machine
         while True:
-            ended = await self._one_connection()
-            self.counters.inc(f"session.ended.{ended.kind.value}")
-            delay = machine.apply_ended(ended, self.clock.mono_ns(), self.clock.draw())
-            if delay is None:
-                self._gave_up(ended.reason)
-                return
-            if machine.exhausted:
-                self._log.error("stream %s: the retry policy gave up, trying slowly on", self.name)
-            self._tell(machine.state, ended.reason)
+            try:
+                ended = await self._one_connection()
+                self.counters.inc(f"session.ended.{ended.kind.value}")
+                delay = machine.apply_ended(ended, self.clock.mono_ns(), self.clock.draw())
+                if delay is None:
+                    self._gave_up(ended.reason)
+                    return
+                if machine.exhausted:
+                    self._log.error("stream %s: the retry policy gave up, trying slowly on", self.name)
+                self._tell(machine.state, ended.reason)
+            finally:
+                # A deaf peer takes a second to close, and nothing is seen meanwhile: the loss is told first.
+                link, self._left = self._left, None
+                if link is not None:
+                    await link.close()
             await self.clock.sleep_until(self.clock.mono_ns() + delay)
 
     async def _one_connection(self) -> Ended:
-        """Open, log in, subscribe, and wait for the end; nothing of the connection is left afterwards."""
+        """Open, log in, subscribe, and wait for the end; only the link in `_left` is to be closed then."""
         live: _Live | None = None
         try:
             epoch = self._machine.apply_connecting(self.clock.mono_ns())
@@ -369,8 +377,7 @@ class Session:
                 live.end(Ended(End.CLOSED, "closed by us"))
                 self.stamp = live.stamp
                 self._count(live)
-                if live.link is not None:
-                    await live.link.close()
+                self._left = live.link
 
     async def _opened(self, epoch: int) -> _Live:
         token = None

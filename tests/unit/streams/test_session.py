@@ -295,6 +295,28 @@ def test_heartbeats_are_sent_at_their_interval_and_stop_with_the_connection():
     play(script, heartbeat_ms=2_000)
 
 
+def test_a_loss_is_told_at_once_though_the_peer_is_slow_to_close():
+    async def script(world: World, session: Session) -> None:
+        clock, link, told = world.clock, world.server.link, []
+        closed = link.close
+
+        async def slow(code: int = 1000) -> None:
+            await clock.sleep_until(clock.mono_ns() + SECOND)
+            await closed(code)
+
+        link.close = slow
+        session.listen(lambda state, _why: told.append((state, clock.mono_ns())))
+        lost_ns = clock.mono_ns()
+        session.reconnect("silence")
+        await world.run(0.5)
+        assert told == [(SessionState.BACKING_OFF, lost_ns)]
+        assert len(world.server.links) == 1, "one connection at a time"
+        await world.run(1)
+        assert session.state is SessionState.LIVE
+
+    play(script)
+
+
 def test_a_storm_of_accepted_and_dropped_connections_is_slowed_down():
     async def script(world: World, session: Session) -> None:
         for _ in range(400):
