@@ -54,7 +54,7 @@ def rows() -> list[dict[str, Any]]:
             None,
         ),
         _row(
-            "journal: one intent, worst; reference: SQLite's own upkeep",
+            "journal: one intent, worst of the quieter of two passes; reference: SQLite's own upkeep",
             worst,
             max(plain),
             "us",
