@@ -61,7 +61,7 @@ def test_fills_during_a_start_are_counted_once_and_nothing_is_made_up(lag_ms: st
             running = asyncio.ensure_future(node.run())
             made = 0
             while not node.handle.is_running and not running.done():
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.005)
                 x.cross(f"OPEN-{made % 3}", "0.001")
                 made += 1
             assert not running.done(), running.result()
@@ -71,7 +71,7 @@ def test_fills_during_a_start_are_counted_once_and_nothing_is_made_up(lag_ms: st
             await until(lambda: told(node) == trades, "every fill, and no other")
             assert net(node) == truth
             assert [order for order in node.cache.orders() if order.tags == ["RECONCILIATION"]] == []
-            assert made > 5
+            assert made > 2, "it was a start with fills"
             node.handle.stop()
             ending = await running
             assert ending.code == 0, ending.message

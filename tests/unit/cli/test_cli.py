@@ -240,21 +240,25 @@ def test_the_demo_key_is_a_reference_target():
     assert venuekit("sim", "paradex", "--demo-key").stdout == done.stdout
 
 
-def test_venues_is_quick():
-    # 0.4 s is the promise; several tries, because two cores may be busy with other tests.
+def test_venues_loads_nothing_heavy():
+    """How quick it is depends on the machine, and is measured by the benchmarks; what it loads does not."""
+    names = "nautilus_trader httpx websockets aiohttp grpc sqlite3 starknet_py eth_account fast_stark_crypto"
     code = (
-        "import subprocess, sys, time\n"
-        "best = 9\n"
-        "for _ in range(5):\n"
-        "    start = time.perf_counter()\n"
-        "    subprocess.run([sys.executable, '-m', 'venuekit', 'venues'], check=True, capture_output=True)\n"
-        "    best = min(best, time.perf_counter() - start)\n"
-        "print(best)\n"
+        "import sys\n"
+        "from venuekit.cli.main import main\n"
+        "sys.argv = ['venuekit', 'venues', '--json']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        f"print([name for name in {names!r}.split() if name in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True
     )
-    assert float(done.stdout) < 0.4
+    *venues, loaded = done.stdout.splitlines()
+    assert {"dydx", "lighter", "paradex"} <= {json.loads(line).get("key") for line in venues}, venues
+    assert loaded == "[]"
 
 
 def test_a_plugin_adds_a_command_group(tmp_path, add_plugins):
