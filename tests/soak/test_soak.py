@@ -1,6 +1,7 @@
 """A short soak with everything that the long one has; and its judge, which must be able to say no."""
 
 import json
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -138,3 +139,10 @@ def test_the_table_goes_into_the_page_and_leaves_the_rest(tmp_path, monkeypatch)
     assert "| F05 reset | 2 |" in text
     assert text.endswith(f"{table.END}\nafter\n")
     assert "old" not in text
+
+
+def test_the_bare_node_ends_every_order_of_a_soak():
+    command = [sys.executable, RUN.with_name("bare.py"), "--orders", "400", "--words", "soak state"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"-?[\d,]+ \(within [\d,]+\)\n", done.stdout)
