@@ -25,7 +25,7 @@ def _signalled(mode: str, number: int) -> tuple[list[str], int]:
     words = [process.stdout.readline().strip()]
     assert words == ["running"]
     process.send_signal(number)
-    rest, _ = process.communicate(timeout=15)
+    rest, _ = process.communicate(timeout=40)
     return words + rest.split(), process.returncode
 
 
