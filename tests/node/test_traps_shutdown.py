@@ -19,13 +19,18 @@ _SCRIPT = Path(__file__).parent / "node_process.py"
 def _signalled(mode: str, number: int) -> tuple[list[str], int]:
     """Words printed and exit code of a node that got one signal while it ran."""
     process = subprocess.Popen(
-        [sys.executable, str(_SCRIPT), mode], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, str(_SCRIPT), mode],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # Who runs the tests in the background of a shell hands on a SIGINT that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     words = [process.stdout.readline().strip()]
     assert words == ["running"]
     process.send_signal(number)
-    rest, _ = process.communicate(timeout=40)
+    rest, _ = process.communicate(timeout=15)
     return words + rest.split(), process.returncode
 
 
