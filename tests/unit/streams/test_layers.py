@@ -180,6 +180,27 @@ def test_a_capture_is_read_back_as_it_was(tmp_path: Path):
     assert next(capture.of(What.FAILED)).about["evidence"] == "maybe_sent"
 
 
+def test_what_comes_after_our_own_close_is_not_recorded(tmp_path: Path):
+    """A session drops it; a replay has no such moment and would take it: its books would end later."""
+    path = tmp_path / "a.capture"
+
+    async def main() -> list[bytes | str]:
+        server, heard = FakeServer(), Heard()
+        recorder = Recorder(path, ManualClock(), {})
+        link = await recorder.stream(server).connect(Handshake("ws://fake"), heard)
+        receiver = server.link.receiver
+        receiver.on_frame("before")
+        closing = asyncio.create_task(link.close())
+        await asyncio.sleep(0)
+        receiver.on_frame("late")
+        await closing
+        recorder.close()
+        return heard.frames
+
+    assert asyncio.run(main()) == ["before", "late"]
+    assert [entry.frame for entry in load_capture(path).of(What.IN)] == ["before"]
+
+
 def test_a_replay_brings_the_same_frames_and_answers(tmp_path: Path):
     path = tmp_path / "a.capture"
     frames = record(path)

@@ -108,7 +108,7 @@ class _RecordedStream:
             code = error.code if isinstance(error, Refused) else ""
             self._recorder.note(What.CLOSED, number, code=code, reason=f"no connection: {error.message}")
             raise
-        return _RecordedLink(link, self._recorder, number)
+        return _RecordedLink(link, self._recorder, number, tap)
 
 
 class _Tap:
@@ -118,9 +118,12 @@ class _Tap:
         self._receiver = receiver
         self._recorder = recorder
         self._number = number
+        self.left = False
+        """We asked for the close. What still comes nobody heeds: in the capture, a replay would heed it."""
 
     def on_frame(self, frame: Frame) -> None:
-        self._recorder.note(What.IN, self._number, _written_in(frame))
+        if not self.left:
+            self._recorder.note(What.IN, self._number, _written_in(frame))
         self._receiver.on_frame(frame)
 
     def on_alive(self) -> None:
@@ -132,16 +135,18 @@ class _Tap:
 
 
 class _RecordedLink:
-    def __init__(self, inner: Link, recorder: Recorder, number: int) -> None:
+    def __init__(self, inner: Link, recorder: Recorder, number: int, tap: _Tap) -> None:
         self._inner = inner
         self._recorder = recorder
         self._number = number
+        self._tap = tap
 
     def send(self, frame: Frame) -> None:
         self._inner.send(frame)
         self._recorder.note(What.OUT, self._number, _written_out(frame))
 
     async def close(self, code: int = 1000) -> None:
+        self._tap.left = True
         await self._inner.close(code)
 
 
