@@ -17,7 +17,7 @@ from websockets.utils import accept_key
 
 from venuekit.errors import ConfigError, RateLimited, Refused, SendFailed
 from venuekit.interfaces.request import Evidence, Handshake
-from venuekit.runtime.clock import RealClock
+from venuekit.runtime.clock import ManualClock, RealClock
 from venuekit.transport import rules
 from venuekit.transport.picows_stream import picows_transport
 from venuekit.transport.websocket import websockets_transport
@@ -191,6 +191,35 @@ def test_our_ping_keeps_a_silent_but_healthy_peer_alive(driver: str):
             await link.close()
 
     asyncio.run(main())
+
+
+def test_only_a_peer_that_was_silent_since_the_last_watch_is_pinged(driver: str):
+    """It talks in all watches but the second."""
+    seen: list[int] = []
+
+    async def talks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await agree(reader, writer)
+        while (opcode := (await reader.readexactly(6))[0] & 0x0F) != CLOSE:
+            seen.append(opcode)
+            if opcode == TEXT:
+                writer.write(frame(BINARY, b"1") + frame(BINARY, b"2"))
+
+    async def main() -> None:
+        clock = ManualClock()
+        async with raw_server(talks) as server:
+            heard = Heard()
+            transport = DRIVERS[driver](clock=clock, options={"ping_ms": "10000"})
+            link = await transport.connect(Handshake(f"ws://127.0.0.1:{port_of(server)}/"), heard)
+            for silent in (False, True, False, False):
+                if not silent:
+                    before = len(heard.frames)
+                    link.send("")
+                    await heard.until(lambda: len(heard.frames) == before + 2)  # noqa: B023
+                clock.advance(10_000_000_000)
+            await link.close()
+
+    asyncio.run(main())
+    assert seen == [TEXT, PING, TEXT, TEXT]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,6 @@ PING, PONG, CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
 NO_CODE, ABNORMAL = 1005, 1006
 """What is reported for a close frame without a code and for an end without a close frame (RFC 6455 7.1.5)."""
 
-# The library logs headers and payloads, tokens included; what matters of it arrives as errors and reasons.
 _SILENT = logging.Logger("venuekit.transport.picows_stream", logging.CRITICAL + 1)
 
 
@@ -87,7 +86,7 @@ class PicowsTransport:
                 to.url,
                 ssl_context=verified_tls() if target.is_secure else None,
                 websocket_handshake_timeout=None,
-                logger_name=_SILENT,
+                logger_name=_Log(wire),
                 enable_auto_pong=False,
                 max_frame_size=to.max_frame_bytes,
                 extra_headers=to.headers,
@@ -118,6 +117,23 @@ def _refusal(error: WSHandshakeError, where: str) -> Exception:
     if error.response is None:
         return not_sent(f"no WebSocket at {where}")
     return handshake_refusal(int(error.response.status), error.response.headers.get("Retry-After", ""))
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """Writes nothing: the library logs headers and payloads, tokens included.
+
+    What matters of it arrives as errors and reasons, but for a broken frame: the log alone tells of it before
+    the next frame is handed over, and asking the transport each time would cost a twentieth of the time.
+    """
+
+    def __init__(self, wire: _Wire) -> None:
+        super().__init__(_SILENT)
+        self._wire = wire
+
+    def log(self, level: int, *_: object, **__: object) -> None:
+        """Every other method of an adapter comes through here."""
+        if level >= logging.ERROR:
+            self._wire.go_long()
 
 
 class _Dial:
@@ -165,8 +181,8 @@ class _Wire(WSListener):
         self._transport: WSTransport | None = None
         self._is_open = False
         self._forgotten = False
-        self._short_way, self._heard = _short_way(self, receiver.on_frame)
-        self._go_short(True)
+        self._short_way = _short_way(self, receiver.on_frame)
+        self._heard = False
         self._in_fragments = False
         self._over = False
         self._close_is_ours = False
@@ -236,9 +252,10 @@ class _Wire(WSListener):
         self._watch()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """The long way of every frame but whole messages on an open stream."""
+        """The long way: the first frame of each watch, and all but whole messages on an open stream."""
         if self._over:
             return
+        self._heard = True
         try:
             self._take(transport, frame)
         except Exception as error:  # noqa: BLE001  a receiver may raise anything, and the library would hide it
@@ -267,12 +284,13 @@ class _Wire(WSListener):
 
     # --- inside
 
-    def _go_short(self, short: bool) -> None:
+    def go_long(self) -> None:
+        """Frames take the long way, which asks everything, until one of them finds all in order."""
+        vars(self).pop("on_ws_frame", None)
+
+    def _go_short(self) -> None:
         """The library asks the instance first, so an entry there takes the place of the method."""
-        if short:
-            vars(self)["on_ws_frame"] = self._short_way
-        else:
-            vars(self).pop("on_ws_frame", None)
+        vars(self)["on_ws_frame"] = self._short_way
 
     def blame(self, error: Exception) -> None:
         """A receiver lost a frame, so no other follows; the session counts the end of the stream."""
@@ -315,9 +333,11 @@ class _Wire(WSListener):
             return
         self._parts.append(frame.get_payload_as_bytes())
         self._in_fragments = not frame.fin
-        self._go_short(not self._in_fragments)
         if self._in_fragments:
+            self.go_long()
             return
+        if not transport.is_close_frame_sent:
+            self._go_short()
         whole, self._parts = b"".join(self._parts), []
         if not self._parts_text:
             self._receive(whole)
@@ -359,7 +379,7 @@ class _Wire(WSListener):
         """No frame is handed over after this; the first reason counts."""
         if not self._over:
             self._over = True
-            self._go_short(False)
+            self.go_long()
             self._ending = (code, why)
 
     def _how_it_ended(self, transport: WSTransport) -> tuple[int, str]:
@@ -381,6 +401,9 @@ class _Wire(WSListener):
 
     def _watch(self) -> None:
         if self._ping_ns:
+            # The short way has no time to note that it heard something: the first frame comes the long way.
+            self._heard = False
+            self.go_long()
             self._ping = self._clock.call_at(self._clock.mono_ns() + self._ping_ns, self._quiet)
 
     def _quiet(self) -> None:
@@ -390,24 +413,22 @@ class _Wire(WSListener):
         if transport.is_close_frame_sent:
             # The parser gave up and its goodbye is stuck in a socket that nobody reads.
             self._wait_for_the_end()
-        elif not self._heard():
+        elif not self._heard:
             transport.send_ping()
         self._watch()
 
 
 def _short_way(
     wire: _Wire, receive: Callable[[Frame], None]
-) -> tuple[Callable[[WSTransport, WSFrame], None], Callable[[], bool]]:
-    """Whole messages straight to the receiver, and whether a frame came since the last question.
+) -> Callable[[WSTransport, WSFrame], None]:
+    """Whole messages straight to the receiver.
 
-    Closures, because the attributes of a method would cost a fifth of the throughput.
+    A closure, because the attributes of a method would cost a fifth of the throughput; each attribute of a
+    frame or transport costs a twentieth, so only what differs from frame to frame is asked.
     """
-    heard = False
 
     def on_ws_frame(transport: WSTransport, frame: WSFrame) -> None:
-        nonlocal heard
-        heard = True
-        if frame.fin and not (frame.rsv1 or frame.rsv2 or frame.rsv3 or transport.is_close_frame_sent):
+        if frame.fin and not (frame.rsv1 or frame.rsv2 or frame.rsv3):
             kind = frame.msg_type
             try:
                 if kind is BINARY:
@@ -421,12 +442,7 @@ def _short_way(
                 return
         _Wire.on_ws_frame(wire, transport, frame)
 
-    def heard_since() -> bool:
-        nonlocal heard
-        before, heard = heard, False
-        return before
-
-    return on_ws_frame, heard_since
+    return on_ws_frame
 
 
 def _text_of(frame: WSFrame) -> str | None:
