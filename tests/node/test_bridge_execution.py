@@ -312,7 +312,58 @@ def test_a_fill_can_be_taken_back() -> None:
         await _accepted(rig)  # whatever came before it was taken by then
         assert (str(rig.order(order).filled_qty), len(rig.cache.orders())) == ("0.006", 2)
         assert rig.order(order).status == OrderStatus.VOIDED
+        await rig.until(lambda: rig.counters["bridge.exec.refused_by_engine"], "it is given up")
         assert rig.counters["bridge.exec.refused_by_engine"] == 1
+        assert rig.counters["alarm.event_not_taken"] == 1
+
+    fake.run(rig, body)
+
+
+def test_a_fill_and_its_bust_in_one_turn_leave_nothing_and_what_follows_keeps_its_place() -> None:
+    rig = fake.build()
+
+    async def body(rig: fake.BridgeRig) -> None:
+        order = await _accepted(rig)
+        sink = rig.service.sink
+        part = fake.report(order, OrderStatus.PARTIALLY_FILLED, filled="0.004")
+        sink.report(part, [_fill(order, "t1", "0.004")])
+        sink.fill_voided(order.client_order_id, TradeId("t1"), "trade bust", 2)
+        sink.report(fake.report(order, OrderStatus.CANCELED), [])
+        await rig.until(lambda: rig.order(order).is_closed, "the end")
+        assert [type(one).__name__ for one in rig.order(order).events()][-3:] == [
+            "OrderFilled",
+            "OrderFillVoided",
+            "OrderCanceled",
+        ]
+        assert str(rig.order(order).filled_qty) == "0.000"
+        assert not rig.cache.positions_open()
+        assert rig.counters["bridge.exec.refused_by_engine"] == 0
+
+    fake.run(rig, body)
+
+
+def test_a_report_that_was_refused_once_is_offered_again() -> None:
+    rig = fake.build()
+
+    async def body(rig: fake.BridgeRig) -> None:
+        order = await _accepted(rig)
+        client = rig.execution["V"]
+        hand, refused = client.hand, []
+
+        def refuse(report: Any, fills: Any) -> None:
+            client.hand = hand
+            refused.append(report)
+            raise RuntimeError("planted")
+
+        client.hand = refuse
+        part = fake.report(order, OrderStatus.PARTIALLY_FILLED, filled="0.004")
+        rig.service.sink.report(part, [_fill(order, "t1", "0.004")])
+        assert refused == [part]
+        assert rig.counters["alarm.report_not_taken"] == 1
+        rest = fake.report(order, OrderStatus.FILLED, filled="0.010")
+        rig.service.sink.report(rest, [_fill(order, "t2", "0.006")])
+        await rig.until(lambda: rig.order(order).status == OrderStatus.FILLED, "both")
+        assert [one.value for one in rig.order(order).trade_ids] == ["t1", "t2"]
 
     fake.run(rig, body)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from nautilus_trader.model import ClientOrderId, OrderStatus
 
 from venuekit.nautilus.ownership import Homecoming, Ownership, rounds_of
+from venuekit.runtime.clock import ManualClock
 from venuekit.runtime.mass_status import MassStatusParts
 
 BTC, ETH = bare.instrument_id(), bare.instrument_id(symbol="ETH-PERP")
@@ -88,13 +90,19 @@ class FakeClient:
         self.handed = 0
         self.applied_as: list[OrderStatus] = []
         self.counts: list[str] = []
+        self.alarms: list[str] = []
         self.refused = ""
+        self.ignored: list[str] = []
+        """Orders whose next report is taken and leads to nothing."""
 
     def strategy_of(self, name: str) -> str | None:
         return self.owners.get(name)
 
     def count(self, name: str) -> None:
         self.counts.append(name)
+
+    def alarm(self, kind: str, _text: str) -> None:
+        self.alarms.append(kind)
 
     def create_task(self, coro: Any, _name: str) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(coro)
@@ -105,6 +113,9 @@ class FakeClient:
             raise ValueError("no such thing")
         # The engine takes a report up later, and looks then who has the claim.
         self.handed += 1
+        if (name := order.client_order_id.value) in self.ignored:
+            self.ignored.remove(name)
+            return
         asyncio.get_running_loop().call_later(0.005, self.applied, order)
 
     def applied(self, order: Any) -> None:
@@ -133,7 +144,7 @@ def _late(*names: str, running: bool = True, refused: str = "") -> tuple[FakeCli
             for one in ownership._strategies.values():
                 one.running = True  # type: ignore[attr-defined]
         async with asyncio.timeout(5):
-            while len(client.orders) < len(names) - bool(refused):  # noqa: ASYNC110 - the double has no event
+            while len(client.orders) < len(names):  # noqa: ASYNC110 - the double has no event
                 await asyncio.sleep(0.002)
             while home._task is not None:  # noqa: ASYNC110 - the double has no event
                 await asyncio.sleep(0.002)
@@ -189,9 +200,92 @@ def test_reports_of_one_order_keep_their_order_while_some_wait() -> None:
 
 def test_a_report_that_the_engine_refuses_does_not_hold_up_the_next() -> None:
     client, held = _late("O-2", "O-1", refused="O-2")
-    assert client.orders == {"O-1": "A-1"}
+    assert list(client.orders.items()) == [("O-1", "A-1"), ("O-2", "B-2")], "it comes later"
     assert client.counts == ["bridge.exec.refused_by_engine"]
+    assert client.alarms == ["report_not_taken"]
     assert held == {BTC: "A-1"}
+
+
+def _home(held: dict[Any, str], clock: ManualClock | None = None) -> tuple[Homecoming, FakeClient]:
+    client = FakeClient({"O-1": "A-1", "O-2": "B-2"}, held)
+    home = Homecoming(strategies(held), 3, clock)
+    home.main = client  # type: ignore[assignment]
+    return home, client
+
+
+async def _passes(clock: ManualClock, secs: float, done: Callable[[], object]) -> None:
+    """Virtual time passes by turns until `done()`, for so long at most."""
+    end = clock.mono_ns() + int(secs * 1e9)
+    while not done():
+        assert clock.mono_ns() < end, f"not within {secs} s"
+        for _ in range(3):
+            await asyncio.sleep(0)
+        clock.advance(2_000_000)
+
+
+def test_a_report_that_leads_to_nothing_is_an_alarm_and_is_offered_until_the_engine_has_it() -> None:
+    clock = ManualClock()
+    held: dict[Any, str] = {}
+    home, client = _home(held, clock)
+    client.ignored = ["O-2"] * 3
+    said: list[str] = []
+
+    async def main() -> None:
+        home.give(bare.venue_report("V-2", OrderStatus.FILLED, client_order_id="O-2", filled="0.010"), ["f"])
+        assert home.follows(ClientOrderId("O-2"), lambda: said.append("after it"))
+        await _passes(clock, 6, lambda: client.alarms)
+        assert held == {BTC: "A-1"}, "nobody else's orders go astray meanwhile"
+        home.give(bare.venue_report("V-1", OrderStatus.ACCEPTED, client_order_id="O-1"), [])
+        async with asyncio.timeout(5):
+            await _passes(clock, 1, lambda: client.handed == 2)
+            while "O-1" not in client.orders:  # noqa: ASYNC110 - the double has no event
+                await asyncio.sleep(0.002)
+            assert said == []
+            await _passes(clock, 60, lambda: client.handed == 5)
+            while "O-2" not in client.orders:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.002)
+            await _passes(clock, 1, lambda: home._task is None)
+        assert said == ["after it"]
+
+    asyncio.run(main())
+    assert client.alarms == ["report_not_taken"], "a person is told once"
+    assert client.orders == {"O-1": "A-1", "O-2": "B-2"}
+    assert held == {BTC: "A-1"}
+
+
+def test_an_event_waits_for_the_reports_of_its_order_and_for_no_other() -> None:
+    home, client = _home({})
+    said: list[str] = []
+
+    async def main() -> None:
+        home.give(bare.venue_report("V-2", OrderStatus.ACCEPTED, client_order_id="O-2"), [])
+        assert home.follows(ClientOrderId("O-2"), lambda: said.append(f"known {'O-2' in client.orders}"))
+        assert not home.follows(ClientOrderId("O-1"), lambda: said.append("at once"))
+        async with asyncio.timeout(5):
+            while home._task is not None:  # noqa: ASYNC110 - the double has no event
+                await asyncio.sleep(0.002)
+
+    asyncio.run(main())
+    assert said == ["known True"]
+    assert client.alarms == []
+
+
+def test_a_bust_of_a_fill_that_never_came_is_given_up_with_an_alarm() -> None:
+    clock = ManualClock()
+    home, client = _home({}, clock)
+    tried: list[int] = []
+
+    def say() -> None:
+        tried.append(clock.mono_ns())
+        raise LookupError("no fill")
+
+    async def main() -> None:
+        assert home.follows(ClientOrderId("O-1"), say, lambda: False)
+        await _passes(clock, 3, lambda: home._task is None)
+
+    asyncio.run(main())
+    assert len(tried) == 1 and 1_000_000_000 <= tried[0] < 2_000_000_000
+    assert (client.alarms, client.counts) == (["event_not_taken"], ["bridge.exec.refused_by_engine"])
 
 
 def test_an_order_of_a_strategy_that_is_gone_is_counted() -> None:

@@ -21,7 +21,7 @@ from nautilus_trader.model import (
 
 from venuekit.errors import NotReady
 from venuekit.nautilus.data import DISCONNECT_SECS
-from venuekit.nautilus.ownership import mass_status_of
+from venuekit.nautilus.ownership import Homecoming, mass_status_of
 
 if TYPE_CHECKING:
     from nautilus_trader.common import Clock
@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from venuekit.interfaces.model import Order
     from venuekit.nautilus.data import OnFailure
     from venuekit.nautilus.factories import VenueExecutionConfig
-    from venuekit.nautilus.ownership import Homecoming
     from venuekit.runtime.execution import ExecutionService
     from venuekit.runtime.mass_status import MassStatusParts
 
@@ -105,6 +104,9 @@ class EngineSink:
             self._client.count("bridge.exec.refused_by_engine")
             self._client.log.exception("the engine refused: %s %s", what, said)
 
+    def _follow(self, what: str, order: Order, say: Callable[..., None], *said: object) -> None:
+        self._tell(what, self._client.follow, order.client_order_id, say, *said)
+
     def report(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
         """The engine has the report queued with its fills after this."""
         self._tell("report", self._client.deliver, order, fills)
@@ -136,7 +138,8 @@ class EngineSink:
 
     def rejected(self, order: Order, reason: str, ts_event: int, post_only: bool) -> None:
         """The order ends REJECTED."""
-        self._tell("rejected", self._client.generate_order_rejected, order, reason, ts_event, post_only)
+        say = self._client.generate_order_rejected
+        self._follow("rejected", order, say, order, reason, ts_event, post_only)
 
     def updated(
         self,
@@ -149,27 +152,28 @@ class EngineSink:
     ) -> None:
         """The order has its new values; an event, because a report on a pending modify would lose them."""
         say = self._client.generate_order_updated
-        self._tell("updated", say, order, venue_order_id, quantity, price, trigger_price, None, ts_event)
+        said = (order, venue_order_id, quantity, price, trigger_price, None, ts_event)
+        self._follow("updated", order, say, *said)
 
     def modify_rejected(
         self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int
     ) -> None:
         """The pending modify is over, the order as before."""
         say = self._client.generate_order_modify_rejected
-        self._tell("modify rejected", say, order, venue_order_id, reason, ts_event)
+        self._follow("modify rejected", order, say, order, venue_order_id, reason, ts_event)
 
     def cancel_rejected(
         self, order: Order, venue_order_id: VenueOrderId | None, reason: str, ts_event: int
     ) -> None:
         """The pending cancel is over, the order as before."""
         say = self._client.generate_order_cancel_rejected
-        self._tell("cancel rejected", say, order, venue_order_id, reason, ts_event)
+        self._follow("cancel rejected", order, say, order, venue_order_id, reason, ts_event)
 
     def fill_voided(
         self, client_order_id: ClientOrderId, trade_id: TradeId, reason: str, ts_event: int
     ) -> None:
-        """The engine took the fill back from order and position."""
-        self._tell("fill voided", self._client.void_fill, client_order_id, trade_id, reason, ts_event)
+        """The engine takes the fill back from order and position, once it has it."""
+        self._tell("fill voided", self._client.void, client_order_id, trade_id, reason, ts_event)
 
     def alarm(self, kind: str, text: str) -> None:
         """A line at level ERROR and a counter: a person must look."""
@@ -211,7 +215,7 @@ class VenueExecutionClient(ExecutionClient):
         self._venue = Venue(manifest.venue)
         self._shared = shared
         self._on_failure = on_failure
-        self._homecoming = homecoming
+        self._homecoming = homecoming or Homecoming(None, 0)
         self._opened: OpenedVenue | None = None
         self._service: ExecutionService | None = None
         self._sink = EngineSink(self)
@@ -228,8 +232,7 @@ class VenueExecutionClient(ExecutionClient):
                 if self.cache.instrument(symbol.instrument_id) is None:
                     self._handle_instrument(symbol.instrument)
             self._service = self._opened.execution(self._sink, self.account_id)
-            if self._homecoming is not None:
-                self._homecoming.main = self
+            self._homecoming.main = self
             # Reports that come before the mass status are taken for changes after it: fills are made up.
             await self._service.start(mass_status_follows=True)
         except BaseException as error:
@@ -245,8 +248,7 @@ class VenueExecutionClient(ExecutionClient):
 
     async def _close(self) -> None:
         """Service stopped and venue released after this, within a bound, whatever fails."""
-        if self._homecoming is not None:
-            self._homecoming.main = None
+        self._homecoming.main = None
         service, self._service = self._service, None
         opened, self._opened = self._opened, None
         try:
@@ -270,8 +272,12 @@ class VenueExecutionClient(ExecutionClient):
 
     def deliver(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
         """The engine has the report, at once or as soon as the order's own strategy can be given it."""
-        if self._homecoming is None or not self._homecoming.takes(order, fills):
-            self.hand(order, fills)
+        self._homecoming.give(order, fills)
+
+    def follow(self, client_order_id: ClientOrderId, say: Callable[..., None], *said: object) -> None:
+        """The event is said behind every report of its order, at once unless one waits."""
+        if not self._homecoming.follows(client_order_id, lambda: say(*said)):
+            say(*said)
 
     def hand(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
         """The report and its fills are queued together; FILLED without its fills would be inferred."""
@@ -285,15 +291,33 @@ class VenueExecutionClient(ExecutionClient):
         """All that the account holds; raise what keeps it from being known."""
         return await self._running().mass_status(lookback_mins)
 
+    def alarm(self, kind: str, text: str) -> None:
+        """A person must look."""
+        self._sink.alarm(kind, text)
+
+    def void(self, client_order_id: ClientOrderId, trade_id: TradeId, reason: str, ts_event: int) -> None:
+        """The fill is taken back as soon as the engine has taken it up, or refused after a bound."""
+
+        def say() -> None:
+            self.void_fill(client_order_id, trade_id, reason, ts_event)
+
+        def there() -> bool:
+            return self._fill(client_order_id, trade_id) is not None
+
+        if not self._homecoming.follows(client_order_id, say, there):
+            say()
+
+    def _fill(self, client_order_id: ClientOrderId, trade_id: TradeId) -> OrderFilled | None:
+        order = self.cache.order(client_order_id)
+        events = order.events() if order is not None else []
+        fills = (event for event in events if isinstance(event, OrderFilled))
+        return next((fill for fill in fills if fill.trade_id == trade_id), None)
+
     def void_fill(
         self, client_order_id: ClientOrderId, trade_id: TradeId, reason: str, ts_event: int
     ) -> None:
         """The fill is taken back in full; raise `LookupError` when the engine never had it."""
-        order = self.cache.order(client_order_id)
-        events = order.events() if order is not None else []
-        fill = next(
-            (one for one in events if isinstance(one, OrderFilled) and one.trade_id == trade_id), None
-        )
+        fill = self._fill(client_order_id, trade_id)
         if fill is None:
             raise LookupError(f"no fill {trade_id} on {client_order_id}")
         self._handle_event(
@@ -447,9 +471,7 @@ class VenueExecutionClient(ExecutionClient):
         return self._service
 
     async def _generate_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus:
-        homecoming = self._homecoming
-        read = self.account_status if homecoming is None else homecoming.mass_status
-        return mass_status_of(self, self._venue, await read(lookback_mins))
+        return mass_status_of(self, self._venue, await self._homecoming.mass_status(lookback_mins))
 
     async def _generate_order_status_report(
         self, command: GenerateOrderStatusReport

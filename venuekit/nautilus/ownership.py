@@ -14,9 +14,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import Factory, frozen
+from attrs import Factory, define, frozen
 from nautilus_trader.live.clients import ExecutionClient
-from nautilus_trader.model import AccountType, ExecutionMassStatus, InstrumentId, OmsType, Venue
+from nautilus_trader.model import (
+    AccountType,
+    ClientOrderId,
+    ExecutionMassStatus,
+    InstrumentId,
+    OmsType,
+    Venue,
+)
 
 from venuekit.errors import NotReady
 from venuekit.runtime.clock import RealClock
@@ -34,7 +41,6 @@ if TYPE_CHECKING:
     )
     from nautilus_trader.model import (
         AccountId,
-        ClientOrderId,
         FillReport,
         OrderStatusReport,
         PositionStatusReport,
@@ -50,6 +56,15 @@ log = logging.getLogger("venuekit.nautilus.ownership")
 _TURN_NS = 2_000_000
 _TAKEN_NS = 5_000_000_000
 """An engine takes a report up within a turn of the loop; this long means that it will not."""
+
+_READY_NS = 1_000_000_000
+"""So long a bust waits for its fill, which was handed over before it."""
+
+_FEWEST_TURNS = 50
+"""A loop that was blocked for long has not done what it was given meanwhile."""
+
+_RETRY_NS = 500_000_000
+"""A report that was not taken is handed over again after this long, then after twice as long each time."""
 
 _STARTED_NS = 60_000_000_000
 """Strategies start when the last client has told what it has."""
@@ -146,18 +161,40 @@ def rounds_of(
     return [Round(MassStatusParts(orders[n], fills[n], held[n]), claims[n]) for n in range(most)]
 
 
-class Homecoming:
-    """Gives the orders of one account back to their strategies; shared by all clients of the account."""
+@define(eq=False)
+class Word:
+    """What the engine is to be told of one order, when all that was to be said before it was taken."""
 
-    def __init__(self, ownership: Ownership, strategies: int, clock: Clock | None = None) -> None:
-        """`strategies`: how many there may be; the account has one client more than that."""
+    name: ClientOrderId
+    """As the engine calls the order."""
+    say: Callable[[], None]
+    ready: Callable[[], bool] = lambda: True
+    """Whether the engine has what this is about."""
+    report: OrderStatusReport | None = None
+    """Offered until the engine has its order: it may hold fills, and no fill is ever left out."""
+    due_ns: int = 0
+    tries: int = 0
+
+
+class Homecoming:
+    """Gives the orders of one account back to their strategies; shared by all clients of the account.
+
+    What is said of an order that waits here waits behind it, in the order in which it was said.
+    """
+
+    def __init__(self, ownership: Ownership | None, strategies: int, clock: Clock | None = None) -> None:
+        """`strategies`: how many there may be; the account has one client more than that.
+
+        Without an `ownership` no order has an owner: the engine gives them as the strategies' claims say.
+        """
         self.extra = strategies
         self.main: VenueExecutionClient | None = None
         """The client that trades, while it is connected."""
-        self._ownership = ownership
+        self._ownerless = ownership is None
+        self._ownership = ownership or Ownership()
         self._clock = clock or RealClock()
         self._rounds: deque[Round] = deque()
-        self._late: deque[tuple[OrderStatusReport, Sequence[FillReport]]] = deque()
+        self._words: list[Word] = []
         self._task: asyncio.Task[object] | None = None
 
     async def mass_status(self, lookback_mins: int | None) -> MassStatusParts:
@@ -173,7 +210,7 @@ class Homecoming:
 
     def owner_of(self, client_order_id: ClientOrderId | None) -> str | None:
         """The strategy of this node whose order of an earlier run this is."""
-        if client_order_id is None or self.main is None:
+        if client_order_id is None or self.main is None or self._ownerless:
             return None
         owner = self.main.strategy_of(client_order_id.value)
         if owner is None or owner in self._ownership:
@@ -192,63 +229,130 @@ class Homecoming:
         log.error("order %s does not come back to %s: too many strategies", client_order_id, owner)
         return None
 
+    def give(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
+        """The engine has the report now or later, and with it its fills; raise only when not connected."""
+        main = self.main
+        if self.takes(order, fills):
+            return
+        if main is None:
+            raise NotReady("the venue is not connected")
+        word = self._word_of(main, order, fills)
+        try:
+            word.say()
+        except Exception:
+            # A fill must not be lost because it was refused once: counted, logged, an alarm, offered again.
+            log.exception("the engine refused the report of %s", word.name)
+            self._not_taken(main, word)
+            self._words.append(word)
+            self._begin()
+
     def takes(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> bool:
         """True when the report waits its turn here: the engine does not have its order, and somebody owns it.
 
         Others that the engine does not have wait behind it, so that nobody gets them by mistake; and so does
         what follows on an order that waits.
         """
-        main, name = self.main, order.client_order_id
+        main = self.main
         if main is None:
             return False
-        known = name is not None and main.cache.order(name) is not None
-        if known and not any(waiting.client_order_id == name for waiting, _ in self._late):
-            return False
-        # While one is being given its market has another claim, also when nothing else waits.
-        if self._task is None and self.owner_of(name) is None:
-            return False
-        self._late.append((order, fills))
-        if self._task is None:
-            self._task = main.create_task(self._give_back(main), "homecoming")
+        word = self._word_of(main, order, fills)
+        if not self._waits(word.name):
+            if main.cache.order(word.name) is not None:
+                return False
+            # While one is being given its market has another claim, also when nothing else waits.
+            if self._task is None and self.owner_of(order.client_order_id) is None:
+                return False
+        self._words.append(word)
+        self._begin()
         return True
 
-    async def _give_back(self, main: VenueExecutionClient) -> None:
+    def follows(
+        self, name: ClientOrderId, say: Callable[[], None], ready: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """True when this is said later: once what waits on the order was taken, and `ready` or a bound."""
+        if self.main is None or (ready() and not self._waits(name)):
+            return False
+        self._words.append(Word(name, say, ready))
+        self._begin()
+        return True
+
+    def _waits(self, name: ClientOrderId) -> bool:
+        return any(word.name == name for word in self._words)
+
+    def _word_of(
+        self, main: VenueExecutionClient, order: OrderStatusReport, fills: Sequence[FillReport]
+    ) -> Word:
+        # Where a report names no client id, the engine calls the order by its venue id.
+        name = order.client_order_id or ClientOrderId(order.venue_order_id.value)
+        return Word(name, lambda: main.hand(order, fills), report=order)
+
+    def _begin(self) -> None:
+        if self._task is None and self._words and self.main is not None:
+            self._task = self.main.create_task(self._say_all(self.main), "homecoming")
+
+    async def _say_all(self, main: VenueExecutionClient) -> None:
         end_ns = self._clock.mono_ns() + _STARTED_NS
         try:
             # A strategy that was stopped by hand or failed must not hold up the others' orders for ever.
             while not self._ownership.started and self._clock.mono_ns() < end_ns:
                 await self._turn()
-            while self._late:
-                order, fills = self._late.popleft()
-                try:
-                    await self._give(main, order, fills)
-                except Exception:
-                    # As in the sink: the engine's own checks are the second road. Counted and logged.
-                    main.count("bridge.exec.refused_by_engine")
-                    log.exception("the engine refused the report of %s", order.client_order_id)
+            while (word := self._next()) is not None:
+                if await self._said(main, word):
+                    self._words.remove(word)
         finally:
             self._task = None
+        if self._words:
+            self._clock.call_at(min(word.due_ns for word in self._words if word.due_ns), self._begin)
 
-    async def _give(
-        self, main: VenueExecutionClient, order: OrderStatusReport, fills: Sequence[FillReport]
-    ) -> None:
-        name = order.client_order_id
-        owner = self.owner_of(name)
-        if owner is None or name is None or main.cache.order(name) is not None:
-            main.hand(order, fills)
-            return
-        self._ownership.claim({order.instrument_id: owner})
+    def _next(self) -> Word | None:
+        """The first word that may be said now: none of its order waits before it, and it need not wait."""
+        now_ns, before = self._clock.mono_ns(), set[ClientOrderId]()
+        for word in self._words:
+            if word.due_ns <= now_ns and word.name not in before:
+                return word
+            before.add(word.name)
+        return None
+
+    async def _said(self, main: VenueExecutionClient, word: Word) -> bool:
+        """True when the word is done with; one that is not is to be said again later."""
+        unknown = main.cache.order(word.name) is None
+        owner = self.owner_of(word.name) if unknown and word.report is not None else None
+        if owner is not None and word.report is not None:
+            self._ownership.claim({word.report.instrument_id: owner})
         try:
-            main.hand(order, fills)
-            end_ns = self._clock.mono_ns() + _TAKEN_NS
-            while main.cache.order(name) is None:
-                if self._clock.mono_ns() > end_ns:
-                    main.count("bridge.exec.refused_by_engine")
-                    log.error("the engine did not take up order %s of %s", name, owner)
-                    return
-                await self._turn()
+            await self._until(word.ready, _READY_NS)
+            word.say()
+            if owner is None or await self._until(lambda: main.cache.order(word.name) is not None, _TAKEN_NS):
+                return True
+            log.error("the engine did not take up order %s of %s", word.name, owner)
+        except Exception:
+            # Counted and logged; a report is offered again, and an event means nothing any more.
+            log.exception("the engine refused what it was told of %s", word.name)
         finally:
-            self._ownership.claim({})
+            if owner is not None:
+                self._ownership.claim({})
+        self._not_taken(main, word)
+        return word.report is None
+
+    def _not_taken(self, main: VenueExecutionClient, word: Word) -> None:
+        main.count("bridge.exec.refused_by_engine")
+        if word.report is None:
+            main.alarm("event_not_taken", f"the engine did not take an event of order {word.name}")
+            return
+        if not word.tries:
+            text = f"the engine did not take a report of order {word.name}; it is offered again"
+            main.alarm("report_not_taken", text)
+        word.due_ns = self._clock.mono_ns() + (_RETRY_NS << min(word.tries, 7))
+        word.tries += 1
+
+    async def _until(self, condition: Callable[[], bool], bound_ns: int) -> bool:
+        end_ns, turns = self._clock.mono_ns() + bound_ns, 0
+        while not condition():
+            if turns >= _FEWEST_TURNS and self._clock.mono_ns() > end_ns:
+                return False
+            turns += 1
+            await self._turn()
+        return True
 
     async def _turn(self) -> None:
         await self._clock.sleep_until(self._clock.mono_ns() + _TURN_NS)
