@@ -65,8 +65,16 @@ def _build(config: NodeConfig, **options: Any) -> LiveNode:
 def test_a_config_says_when_ended_orders_leave_the_cache() -> None:
     section = NodeSection(forget_ended_mins=7)
     engine = _engine_of(section)
-    assert (engine.purge_closed_orders_interval_mins, engine.purge_closed_orders_buffer_mins) == (7, 7)
+    assert (engine.purge_closed_orders_interval_mins, engine.purge_closed_orders_buffer_mins) == (1, 7)
     assert engine.purge_account_events_lookback_mins == 7
+    assert engine.purge_closed_positions_interval_mins is None
+
+
+def test_a_config_says_when_flat_positions_leave_the_cache() -> None:
+    engine = _engine_of(NodeSection(forget_flat_mins=0))
+    assert engine.purge_closed_positions_interval_mins == 1
+    assert engine.purge_closed_positions_buffer_mins == 0
+    assert engine.purge_closed_orders_interval_mins is None
 
 
 def test_one_config_builds_a_node_of_three_venues_and_opens_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -72,6 +73,51 @@ def test_fills_during_a_start_are_counted_once_and_nothing_is_made_up(lag_ms: st
             assert net(node) == truth
             assert [order for order in node.cache.orders() if order.tags == ["RECONCILIATION"]] == []
             assert made > 2, "it was a start with fills"
+            node.handle.stop()
+            ending = await running
+            assert ending.code == 0, ending.message
+            node.dispose()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_flat_position_that_left_the_cache_changes_nothing() -> None:
+    """What `forget_flat_mins` does, at a moment that we choose; then the account is compared, and traded."""
+
+    async def main() -> None:
+        async with exchange() as x:
+            x.external("BUY", "5", "80000.0", client_id="BID")
+            x.external("SELL", "5", "99000.0", client_id="ASK")
+            node = node_on(x)
+            running = asyncio.ensure_future(node.run())
+            await until(lambda: node.handle.is_running, "the node runs")
+            counters = node.counters["paradex"]
+
+            async def agrees(*, flat: bool) -> None:
+                truth = x.exchange.position(x.account, BTC).quantity
+                assert (truth == 0) is flat
+                trades = {one.id for one in x.ledger.fills(x.account)}
+                await until(lambda: told(node) == trades, "every fill, and no other")
+                assert net(node) == truth
+
+            x.cross("BID", "0.010")
+            await agrees(flat=False)
+            node.cache.purge_closed_positions(time.time_ns(), 0)
+            assert node.cache.positions_total_count() == 1, "an open position stays"
+            x.cross("ASK", "0.010")
+            await agrees(flat=True)
+            node.cache.purge_closed_positions(time.time_ns(), 0)
+            assert node.cache.positions_total_count() == 0
+            done = counters.snapshot().get("recovery.done", 0)
+            x.drop()
+            await until(
+                lambda: counters.snapshot().get("recovery.done", 0) > done, "the account was compared"
+            )
+            await agrees(flat=True)
+            x.cross("BID", "0.004")
+            await agrees(flat=False)
+            assert [order for order in node.cache.orders() if order.tags == ["RECONCILIATION"]] == []
+            assert [name for name in counters.snapshot() if name.startswith("alarms.")] == []
             node.handle.stop()
             ending = await running
             assert ending.code == 0, ending.message

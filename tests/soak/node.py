@@ -140,6 +140,7 @@ class Watch:
             tasks=len(asyncio.all_tasks()),
             journal=sum(one.stat().st_size for one in self.journal.glob("*") if one.is_file()),
             cached=self.node.cache.orders_total_count(),
+            positions=self.node.cache.positions_total_count(),
             invented=len(self.invented),
             **self.events.counts,
         )
@@ -208,10 +209,10 @@ async def main(args: argparse.Namespace) -> int:
     bound(args.orders, args.fills)
     if args.compare_ms:
         hurry(args.compare_ms)
-    flags = ["node.log_level=OFF", f"node.forget_ended_mins={args.forget_mins}"]
-    config = evolve(load_config(args.config, flags=flags), strategies=())
+    flags = ["log_level=OFF", f"forget_ended_mins={args.forget_mins}", "forget_flat_mins=0"]
+    config = evolve(load_config(args.config, flags=[f"node.{flag}" for flag in flags]), strategies=())
     events = EventFile(args.config.parent / "events.jsonl")
-    trader = SoakTrader.made(MARKETS, args.seed, args.every_ms, events)
+    trader = SoakTrader.made(MARKETS, args.seed, args.every_ms, args.cycle_secs, events)
     node = VenueNode.from_config(config, strategies=[trader])
     watch = Watch(node, trader, events, args.config.parent / "journals", args.trace)
     driving = asyncio.create_task(watch.run(args.sample_secs))
@@ -228,6 +229,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("config", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every-ms", type=int, default=250)
+    parser.add_argument("--cycle-secs", type=float, default=300)
     parser.add_argument("--sample-secs", type=float, default=1.0)
     parser.add_argument("--orders", type=int, default=1000)
     parser.add_argument("--fills", type=int, default=1200)

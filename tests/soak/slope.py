@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from statistics import median
+from statistics import fmean, median
 
 from attrs import frozen
 
@@ -38,20 +38,30 @@ class Line:
         """True when the samples do not show more than `limit`: the interval reaches down to it."""
         return self.an_hour - self.within <= limit
 
+    def shows_at_most(self, limit: float) -> bool:
+        """True when the samples show that it is not more than `limit`: the whole interval lies below it."""
+        return self.an_hour + self.within <= limit
 
-def line(samples: Sequence[tuple[float, float]]) -> Line:
-    """Least squares over the medians of `BLOCKS` equal stretches of (seconds, value).
 
-    Neighbouring samples say nearly the same, so single samples would promise too much certainty.
+def line(samples: Sequence[tuple[float, float]], stretch_secs: float | None = None) -> Line:
+    """Least squares over the middles of equal stretches of (seconds, value), by default `BLOCKS` of them.
+
+    Neighbouring samples say nearly the same, so single samples would promise too much certainty. With
+    `stretch_secs` the middle is the mean, and a stretch that is not whole at the end does not count: for a
+    value that goes up and down with that period.
     """
     first, last = samples[0][0], samples[-1][0]
-    width = (last - first) / BLOCKS
+    width = stretch_secs or (last - first) / BLOCKS
     if not width:
         return Line(0.0, float("inf"))
+    count = int((last - first) / width + 0.05) if stretch_secs else BLOCKS
     blocks: dict[int, list[tuple[float, float]]] = {}
     for at, value in samples:
-        blocks.setdefault(min(BLOCKS - 1, int((at - first) / width)), []).append((at, value))
-    points = [(median(a for a, _ in rows), median(v for _, v in rows)) for rows in blocks.values()]
+        number = int((at - first) / width)
+        if number < count or not stretch_secs:
+            blocks.setdefault(min(count - 1, number), []).append((at, value))
+    middle = fmean if stretch_secs else median
+    points = [(middle([a for a, _ in rows]), middle([v for _, v in rows])) for rows in blocks.values()]
     n = len(points)
     if n < 3:
         return Line(0.0, float("inf"))

@@ -34,7 +34,7 @@ DONE = {"orders": 10, "fills": 5, "cancels": 2, "rejected": 0, "denied": 0}
 @pytest.mark.timeout(150)
 def test_twenty_seconds_with_a_fault_every_three(tmp_path):
     numbers = (
-        "--secs 20 --fault-secs 3 --every-ms 100 --compare-ms 3000 --line-secs 5 --calm-secs 3"
+        "--secs 20 --cycle-secs 8 --fault-secs 3 --every-ms 100 --compare-ms 3000 --line-secs 5 --calm-secs 3"
     )
     done = subprocess.run(
         [sys.executable, RUN, *numbers.split(), "--folder", tmp_path, "--json"],

@@ -15,6 +15,8 @@ from nautilus_trader.trading import Strategy
 MOST_LOTS = 400
 """No position grows beyond that many steps of the instrument's size."""
 MOST_OPEN = 12
+FLAT = 0.25
+"""Of every cycle each market is closed and left alone for that part, one market after the other."""
 
 
 class EventFile:
@@ -61,13 +63,15 @@ class SoakTrader(Strategy):
     quiet = False
 
     @classmethod
-    def made(cls, markets: list[str], seed: int, every_ms: int, events: EventFile) -> Self:
+    def made(cls, markets: list[str], seed: int, every_ms: int, cycle_secs: float, events: EventFile) -> Self:
         """The native base takes nothing but a config when it is made."""
         self = cls(StrategyConfig(strategy_id=StrategyId("SOAK-001")))
         self.markets = [InstrumentId.from_str(one) for one in markets]
         self.random = Random(seed)
         self.every_ms = every_ms
+        self.cycle_ns = int(cycle_secs * 1e9)
         self.events = events
+        self.began_ns = 0
         return self
 
     def on_start(self) -> None:
@@ -75,6 +79,7 @@ class SoakTrader(Strategy):
             self.subscribe_book_deltas(iid, BookType.L2_MBP, managed=True)
             self.subscribe_quotes(iid)
             self.subscribe_trades(iid)
+        self.began_ns = self.clock.timestamp_ns()
         self.clock.set_timer_ns("round", self.every_ms * 1_000_000, callback=self.on_round)
 
     def on_order_event(self, event: Any) -> None:
@@ -86,27 +91,50 @@ class SoakTrader(Strategy):
                 if not order.is_pending_cancel:
                     self.cancel_order(order.client_order_id)
             return
-        iid = self.random.choice(self.markets)
+        resting = [iid for iid in self.markets if self.rests(iid)]
+        for iid in resting:
+            self.close(iid)
+        iid = self.random.choice([one for one in self.markets if one not in resting])
         instrument, quote = self.cache.instrument(iid), self.cache.quote(iid)
         if instrument is None or quote is None:
             return
         draw = self.random.random()
-        resting = self.cache.orders_open(instrument_id=iid)
-        if resting and (draw < 0.3 or len(resting) >= MOST_OPEN):
+        living = self.cache.orders_open(instrument_id=iid)
+        if living and (draw < 0.3 or len(living) >= MOST_OPEN):
             if draw < 0.05:
                 self.cancel_all_orders(iid)
             else:
-                self.cancel_order(self.random.choice(resting).client_order_id)
+                self.cancel_order(self.random.choice(living).client_order_id)
             return
         self.order(instrument, quote, draw)
+
+    def rests(self, iid: InstrumentId) -> bool:
+        """Whether this market is to be flat now."""
+        ahead = self.markets.index(iid) * self.cycle_ns // len(self.markets)
+        passed = (self.clock.timestamp_ns() - self.began_ns + ahead) % self.cycle_ns
+        return passed >= (1 - FLAT) * self.cycle_ns
+
+    def close(self, iid: InstrumentId) -> None:
+        """Cancels what lives, then closes what is held; again every round until both are nothing."""
+        living = self.cache.orders_open(instrument_id=iid)
+        for order in living:
+            if not order.is_pending_cancel:
+                self.cancel_order(order.client_order_id)
+        held, instrument = self.held(iid), self.cache.instrument(iid)
+        if held and instrument is not None and not (living or self.cache.orders_inflight(instrument_id=iid)):
+            side = OrderSide.SELL if held > 0 else OrderSide.BUY
+            quantity = Quantity.from_decimal_dp(abs(held), instrument.size_precision)
+            self.submit_order(self.order_factory.market(iid, side, quantity))
+
+    def held(self, iid: InstrumentId) -> Decimal:
+        """What the engine says of the position, with its sign."""
+        found = self.cache.positions_open(instrument_id=iid)
+        return sum((one.quantity.as_decimal() * (1 if one.is_long else -1) for one in found), Decimal(0))
 
     def order(self, instrument: Any, quote: Any, draw: float) -> None:
         lots = self.random.randint(10, 40)
         step = instrument.size_increment.as_decimal()
-        held = sum(
-            one.quantity.as_decimal() * (1 if one.is_long else -1)
-            for one in self.cache.positions_open(instrument_id=instrument.id)
-        )
+        held = self.held(instrument.id)
         side = self.random.choice((OrderSide.BUY, OrderSide.SELL))
         if abs(held) > step * MOST_LOTS:
             side = OrderSide.SELL if held > 0 else OrderSide.BUY

@@ -64,6 +64,8 @@ class NodeSection:
     """How far back ended orders and fills are read at the start; positions hold the rest. Absent: all."""
     forget_ended_mins: int | None = None
     """Ended orders leave Nautilus's cache after so many minutes, at least 5. Absent: they stay."""
+    forget_flat_mins: int | None = None
+    """A position that is flat that many minutes leaves Nautilus's cache with its fills. Absent: it stays."""
 
 
 @frozen(kw_only=True)
@@ -252,6 +254,8 @@ def parse_config(
         raise ConfigError("must be at least 1", path="node.lookback_mins", hint="leave it out for all.")
     if root.node.forget_ended_mins is not None and root.node.forget_ended_mins < 5:
         raise ConfigError("must be at least 5", path="node.forget_ended_mins", hint="leave it out for none.")
+    if root.node.forget_flat_mins is not None and root.node.forget_flat_mins < 0:
+        raise ConfigError("must be at least 0", path="node.forget_flat_mins", hint="leave it out for none.")
     return NodeConfig(
         node=root.node, metrics=root.metrics, tracing=root.tracing, venues=venues, strategies=strategies
     )

@@ -110,6 +110,7 @@ def engine_settings(
     position_check_secs: float | None = 30.0,
     startup_delay_secs: float = 10.0,
     forget_ended_mins: int | None = None,
+    forget_flat_mins: int | None = None,
     lookback_mins: int | None = None,
 ) -> LiveExecutionEngineConfig:
     """Settings that invent no outcome: unresolved submits are kept, open orders and positions checked.
@@ -117,8 +118,11 @@ def engine_settings(
     The open check asks for open orders only: what is missing there is asked for one by one by the tracker.
     `lookback_mins`: how far back ended orders and fills are read at the start (None: all).
     `forget_ended_mins`: ended orders and old account events leave the engine's cache after that long.
+    `forget_flat_mins`: a position that was closed that long ago, and still is, leaves it with all its fills.
     """
-    kept = forget_ended_mins
+    kept, flat = forget_ended_mins, forget_flat_mins
+    # Looked for every minute: with a longer interval the cache would hold up to twice as much.
+    every, every_flat = (None if mins is None else 1 for mins in (kept, flat))
     return LiveExecutionEngineConfig(
         submission_recovery_policy=SubmissionRecoveryPolicy.RETAIN_UNRESOLVED,
         open_check_interval_secs=open_check_secs,
@@ -127,9 +131,11 @@ def engine_settings(
         reconciliation_startup_delay_secs=startup_delay_secs,
         reconciliation_lookback_mins=lookback_mins,
         allow_overfills=False,
-        purge_closed_orders_interval_mins=kept,
+        purge_closed_orders_interval_mins=every,
         purge_closed_orders_buffer_mins=kept,
-        purge_account_events_interval_mins=kept,
+        purge_closed_positions_interval_mins=every_flat,
+        purge_closed_positions_buffer_mins=flat,
+        purge_account_events_interval_mins=every,
         purge_account_events_lookback_mins=kept,
     )
 
@@ -365,7 +371,9 @@ def run_node(config: NodeConfig, *, on_built: Callable[[VenueNode], None] | None
 
 def _engine_of(section: NodeSection) -> LiveExecutionEngineConfig:
     return engine_settings(
-        lookback_mins=section.lookback_mins, forget_ended_mins=section.forget_ended_mins
+        lookback_mins=section.lookback_mins,
+        forget_ended_mins=section.forget_ended_mins,
+        forget_flat_mins=section.forget_flat_mins,
     )
 
 

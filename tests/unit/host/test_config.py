@@ -226,6 +226,11 @@ def test_what_is_not_said_has_a_safe_default():
             "must be at least 5",
         ),
         (
+            "[node]\nforget_flat_mins = -1\n[venues.toy]\nenvironment = 'simulator'",
+            "node.forget_flat_mins",
+            "must be at least 0",
+        ),
+        (
             "[node]\nlookback_mins = 0\n[venues.toy]\nenvironment = 'simulator'",
             "node.lookback_mins",
             "must be at least 1",
