@@ -67,7 +67,7 @@ def command(
     view = JsonView() if wants_json() else LiveView() if _is_terminal() else PlainView()
     with view:
         result = asyncio.run(run_demo(plan, view))
-    _tell(result)
+    _tell(result, plan.venue)
     ctx.exit(result.code or (0 if result.differences.none else EXIT_DIFFERENT))
 
 
@@ -82,7 +82,7 @@ def _is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _tell(result: Result) -> None:
+def _tell(result: Result, venue: str) -> None:
     summary = result.summary()
     if wants_json():
         emit({"event": "summary", **summary})
@@ -98,6 +98,10 @@ def _tell(result: Result) -> None:
         click.echo(f"hint:  {result.hint}", err=True)
     elif result.differences.none:
         say("The simulator's ledger and Nautilus agree on every order, fill, position and balance.")
+        say(
+            f"Next: start `venuekit sim {venue} --write-config node.toml`, put your strategy into node.toml, "
+            "and start `venuekit run node.toml` beside it."
+        )
     else:
         click.echo("error: the simulator's ledger and Nautilus differ:", err=True)
         for line in result.difference_lines():
