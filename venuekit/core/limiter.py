@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from attrs import define, field
 
+from venuekit.errors import BadValue
 from venuekit.interfaces.manifest import Bucket, Operation, Priority, Seconds
 
 PATIENCE_NS = 2_000_000_000
@@ -98,7 +99,10 @@ class Limiter:
             self._levels[name] = _Level.of(bucket, self.spread_ns, max(1, largest))
 
     def ask(self, op: str, now_ns: int = 0) -> int:
-        """Queue one use of `op`; returns its ticket."""
+        """Queue one use of `op`, which must be one of the operations; returns its ticket."""
+        if op not in self.operations:
+            # In a queue it would break every later grant, also those of cancels.
+            raise BadValue(f"{op!r} is no operation of the manifest")
         self._count += 1
         self._queues.setdefault(op, deque()).append((self._count, now_ns))
         return self._count

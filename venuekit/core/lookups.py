@@ -68,6 +68,9 @@ def _settled(order: Tracked, asked: Moment, agenda: Agenda) -> bool:
     """True when the question came late enough: what was sent shows by then, and no unread bytes are taken."""
     if asked.wall_ns - order.sent_wall_ns < agenda.settle_ns:
         return False
+    if order.sent_mono_ns is not None and asked.mono_ns - order.sent_mono_ns < agenda.settle_ns:
+        # A clock that was set forward meanwhile makes it look long ago.
+        return False
     lapses = order.ids.lapses
     if lapses is None or order.fate is not Fate.UNKNOWN:
         return True
@@ -98,7 +101,7 @@ def found_open(order: Tracked, asked: Moment, now: Moment, agenda: Agenda) -> li
         if cancel.tries == _CANCEL_TRIES_BEFORE_ALARM:
             actions.append(Alarm("cancel_ignored", f"order {order.key} stays open after its cancels"))
     for modify in list(order.modifies):
-        waited = asked.wall_ns - modify.asked_wall_ns
+        waited = asked.mono_ns - modify.asked_mono_ns
         heard = Heard.OPEN_STILL if waited >= agenda.settle_ns else Heard.SILENT
         if modify.hear(heard) is Then.DECIDE:
             order.modifies.remove(modify)

@@ -101,5 +101,8 @@ class AccountReads:
             self._log.exception("look-up of %s broke", action.key)
         finally:
             self._running -= 1
-        self._answer(action.key, found)
-        self._next()
+        try:
+            self._answer(action.key, found)
+        finally:
+            # What one answer broke must not keep the others from being asked.
+            self._next()

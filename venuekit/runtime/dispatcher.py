@@ -194,6 +194,8 @@ class Dispatcher:
         self._lanes: dict[str, deque[Job]] = {}
         self._keys: dict[str, _KeyLane] = {}
         self._unique: dict[str, UniqueMilliseconds] = {}
+        self._unbegun: dict[Job, None] = {}
+        """Jobs that wait in a lane, or whose task has not had its first turn."""
         self._scope = TaskScope("dispatch", counters, log)
         self._closed = False
         self.tick: Tick | None = None
@@ -214,6 +216,7 @@ class Dispatcher:
         if self._rule.kind is not NonceKind.CONSECUTIVE:
             names[f"lane:{job.draft.lane}"] = None
         job.lanes = tuple(names)
+        self._unbegun[job] = None
         for name in job.lanes:
             lane = self._lanes.setdefault(name, deque())
             lane.append(job)
@@ -224,11 +227,12 @@ class Dispatcher:
     async def close(self) -> None:
         """Nothing runs; what had not left is answered as not sent."""
         self._closed = True
-        waiting = {id(job): job for lane in self._lanes.values() for job in lane if job.blocked}
         await self._scope.close()
-        for job in waiting.values():
+        # A task that is cancelled before its first turn runs nothing, so it answers nothing either.
+        for job in self._unbegun:
             self._listener.on_failed(job, Evidence.NOT_SENT, "NOT_SENT: the client is stopping")
         self._lanes.clear()
+        self._unbegun.clear()
         if self._spans is not None:
             self._spans.close()
 
@@ -255,6 +259,7 @@ class Dispatcher:
                 self._start(lane[0])
 
     async def _run(self, job: Job) -> None:
+        del self._unbegun[job]
         try:
             await self._perform(job)
         except _Dropped:

@@ -1,6 +1,9 @@
 """The limiter by example: order of grants, refusals of the venue, headers."""
 
+import pytest
+
 from venuekit.core.limiter import Limiter
+from venuekit.errors import BadValue
 from venuekit.interfaces.manifest import Bucket, Operation, OpKind, Priority, Scope, Seconds
 
 SECOND = 1_000_000_000
@@ -137,3 +140,11 @@ def test_a_spread_of_arrivals_costs_burst_and_hardly_any_rate():
     later = sum(len(limiter.grant(tenth * SECOND // 10)[0]) for tenth in range(1, 11))
     assert later in (99, 100)
     assert limiter.depth() == len(tickets) - 75 - later
+
+
+def test_an_operation_that_is_none_is_refused_and_holds_nobody():
+    limiter = Limiter(OPS, BUCKETS)
+    with pytest.raises(BadValue, match="'nonsense' is no operation"):
+        limiter.ask("nonsense")
+    ticket = limiter.ask("cancel")
+    assert limiter.grant(0)[0] == [ticket]

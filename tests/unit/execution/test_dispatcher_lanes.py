@@ -576,6 +576,19 @@ def test_stopping_answers_everything() -> None:
     run(body)
 
 
+@pytest.mark.parametrize("nonces", [NonceRule(), NonceRule(NonceKind.CONSECUTIVE)])
+def test_a_command_given_in_the_turn_of_the_stop_is_answered(nonces: NonceRule) -> None:
+    async def body() -> None:
+        bench = Bench(nonces)
+        bench.put("submit", "A")
+        bench.put("cancel", "A")
+        await bench.dispatcher.close()
+        assert bench.log == ["failed submit:A NOT_SENT", "failed cancel:A NOT_SENT"]
+        assert bench.port.names == []
+
+    run(body)
+
+
 def test_a_thread_signer_does_not_hold_the_loop() -> None:
     class Threaded:
         public, where = "toy", Where.THREAD

@@ -266,6 +266,26 @@ def test_look_ups_run_a_few_at_a_time_and_every_one_is_answered() -> None:
     assert dict(answers)["O-3"] is found
 
 
+def test_an_answer_that_breaks_something_keeps_no_other_order_from_being_asked_about() -> None:
+    asked: list[str] = []
+
+    def take(key: str, _answer: object) -> None:
+        asked.append(key)
+        raise ValueError("planted")
+
+    async def body() -> None:
+        counters, log = CounterTable(), logging.getLogger("venuekit.test")
+        reads = AccountReads(Pages({}), TaskScope("test", counters, log), counters, log, take)
+        for n in range(6):
+            reads.look_up(LookUp(f"O-{n}", WireIds(client_order_id=f"O-{n}"), 0))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert counters.get("tasks.crashed") == 6
+
+    asyncio.run(body())
+    assert asked == [f"O-{n}" for n in range(6)]
+
+
 # --- reports
 
 

@@ -149,6 +149,19 @@ def test_a_cancel_during_a_replacing_modify_is_confirmed_by_a_look_up() -> None:
     assert bench.events()[2:] == ["modify_rejected", "canceled USER"]
 
 
+def test_a_clock_that_was_set_forward_does_not_end_a_change_early() -> None:
+    bench = Bench()
+    number = modify(bench, opened(bench), price="101.0")
+    bench.do(bench.tracker.apply_modify("O-1", number, Received(WireIds()), bench.now))
+    found = Found(bench.record(OPEN, filled="0", price="100.0", at=0, source=Source.LOOKUP))
+    bench.clock.wall_start_ns += 60 * S
+    for ended in ([], ["modify_rejected"]):
+        bench.do(bench.tracker.query("O-1", bench.now))
+        bench.do(bench.tracker.apply_look_up("O-1", found, bench.now))
+        assert [event for event in bench.events()[2:] if event.startswith("modify")] == ended
+        bench.clock.advance(6 * S)
+
+
 def test_the_venue_moves_an_order_to_a_new_id_by_itself() -> None:
     bench = Bench()
     opened(bench)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from nautilus_trader.model import OrderStatus
 from tracker_bench import T0, Bench, S
 
@@ -58,3 +59,13 @@ def test_the_lapse_survives_what_is_learned_of_the_order() -> None:
     bench = lost(30)
     bench.tracker.sending("O-1", WireIds(tx_hash="h"), bench.now)
     assert bench.tracker.get("O-1").ids.lapses == AtWall(T0 + 30 * S)
+
+
+@pytest.mark.parametrize("step", [60, -60])
+def test_a_clock_that_was_set_meanwhile_proves_nothing_early(step: int) -> None:
+    bench = lost(None)
+    bench.clock.wall_start_ns += step * S
+    bench.wait(4.9, answer=ABSENT)
+    assert bench.events() == ["submitted"], "what was sent five seconds ago may not show yet"
+    bench.see(OrderStatus.ACCEPTED)
+    assert bench.events() == ["submitted", "accepted"]
