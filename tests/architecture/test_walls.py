@@ -137,7 +137,7 @@ def test_network_libraries_live_in_their_drivers():
         if path.is_relative_to(tree.FRAMEWORK / "sim") or "sim" in path.parts:
             return True
         top = name.partition(".")[0]
-        if top in ("aiohttp", "picows"):
+        if top in ("aiohttp", "picows", "httpcore"):
             return path.is_relative_to(tree.FRAMEWORK / "transport")
         return top not in drivers or tree.name_of(path) == f"venuekit/{drivers[top]}"
 

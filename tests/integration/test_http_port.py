@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+import struct
+import threading
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
@@ -213,6 +216,63 @@ def test_a_proxy_of_the_options_is_used(driver):
     assert asyncio.run(main()).startswith(b"POST http://venue.invalid/v1/things?a=1 HTTP/1.1")
 
 
+@pytest.mark.parametrize("lets_through", [True, False])
+def test_https_through_a_proxy_is_a_tunnel_to_the_host(driver, tmp_path, monkeypatch, lets_through):
+    """The proxy learns the host's name and who we are (RFC 9110, 9.3.6), the host the request."""
+    tls, path = server_tls(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    rules.verified_tls.cache_clear()
+    heads: list[bytes] = []
+    seen: list[Any] = []
+
+    async def use(host):
+        port = int(host.address.rpartition(":")[2])
+
+        async def proxying(reader, writer):
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            if not lets_through:
+                writer.write(b"HTTP/1.1 403 planted\r\nContent-Length: 0\r\n\r\n")
+                return
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"HTTP/1.1 200 Go\r\n\r\n")
+
+            async def pump(source, sink):
+                while data := await source.read(65_536):
+                    sink.write(data)
+                sink.close()
+
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+
+        async def through(proxy):
+            where = proxy.address.replace("//", "//me:p%40ss@")
+            client = DRIVERS[driver][1](
+                "https://localhost:9", clock=RealClock(), timeouts_ms={}, options={"proxy": where}
+            )
+            try:
+                return (await client.send(REQUEST)).body
+            except SendFailed as error:
+                return error
+            finally:
+                await client.close()
+
+        return await with_server("none", proxying, through)
+
+    try:
+        found = asyncio.run(with_server("none", answer(OK, seen), use, tls=tls))
+    finally:
+        rules.verified_tls.cache_clear()
+    assert heads[0].startswith(b"CONNECT localhost:9 HTTP/1.1\r\n")
+    assert b"\r\nProxy-Authorization: Basic bWU6cEBzcw==\r\n" in heads[0]
+    if lets_through:
+        assert found == b"{}"
+        assert seen[0][0].startswith(b"POST /v1/things?a=1 HTTP/1.1\r\n")
+        assert b"roxy" not in seen[0][0]
+    else:
+        assert found.evidence is Evidence.NOT_SENT
+        assert "planted" not in str(found)
+        assert seen == []
+
+
 def test_one_connection_serves_many_requests(driver):
     connections: list[int] = []
     serve = answer(OK, times=3)
@@ -251,6 +311,166 @@ def test_a_kept_connection_that_breaks_is_no_reason_to_send_again(driver, method
     evidence = asyncio.run(with_server(driver, handle, use))
     assert seen == [b"/first", b"/second"]
     assert evidence is Evidence.MAYBE_SENT
+
+
+LATE = b"HTTP/1.1 408 Idle\r\nContent-Length: 4\r\n\r\nlate"
+
+
+@pytest.mark.parametrize(
+    ("driver", "last", "closes"),
+    [
+        ("httpx", b"", True),
+        ("aiohttp", b"", True),
+        ("httpx", LATE, True),
+        ("aiohttp", LATE, True),
+        ("httpx", LATE, False),  # what aiohttp does then is told where its driver is
+    ],
+)
+def test_a_kept_connection_that_the_server_ended_is_not_used_again(driver, last, closes):
+    """Nor is what it said meanwhile taken for the answer of the next request."""
+    answered, over = asyncio.Event(), asyncio.Event()
+    connections: list[int] = []
+
+    async def handle(reader, writer):
+        connections.append(1)
+        await read_request(reader)
+        writer.write(OK)
+        await writer.drain()
+        if len(connections) == 1:
+            await answered.wait()
+            writer.write(last)
+            if closes:
+                writer.close()
+                await writer.wait_closed()
+            over.set()
+            await reader.read()
+
+    async def use(client):
+        assert (await client.send(REQUEST)).status == 200
+        answered.set()
+        await asyncio.wait_for(over.wait(), 5)
+        for _ in range(5):  # aiohttp learns of it from the loop
+            await asyncio.sleep(0)
+        return await client.send(REQUEST)
+
+    assert asyncio.run(with_server(driver, handle, use)).status == 200
+    assert connections == [1, 1]
+
+
+def test_an_end_that_the_loop_has_not_seen_yet_is_seen():
+    """The server is a thread; the loop does not turn between its end and the next request (httpx only)."""
+    connections: list[int] = []
+    ended = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        for _ in range(2):
+            one, _ = listening.accept()
+            connections.append(1)
+            head = b""
+            while not head.endswith(REQUEST.body):
+                head += one.recv(65_536)
+            one.sendall(OK)
+            if len(connections) == 2:
+                one.recv(1)
+            else:
+                answered.wait(5)
+            one.close()
+            ended.set()
+
+    answered = threading.Event()
+
+    async def main() -> None:
+        client = http.httpx_port(
+            f"http://127.0.0.1:{listening.getsockname()[1]}", clock=RealClock(), timeouts_ms={}, options={}
+        )
+        assert (await client.send(REQUEST)).status == 200
+        answered.set()
+        assert ended.wait(5)
+        assert (await client.send(REQUEST)).status == 200
+        await client.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        asyncio.run(main())
+        thread.join(5)
+    assert connections == [1, 1]
+
+
+def test_a_flood_on_a_kept_connection_ends_it():
+    """Nobody reads what nobody asked for, and it must not fill the memory (httpx: aiohttp keeps its own)."""
+    cut = asyncio.Event()
+
+    async def handle(reader, writer):
+        await read_request(reader)
+        writer.write(OK)
+        try:
+            while True:
+                writer.write(bytes(2**20))
+                await writer.drain()
+        finally:
+            cut.set()
+
+    async def use(client):
+        await client.send(REQUEST)
+        await asyncio.wait_for(cut.wait(), 5)
+
+    asyncio.run(with_server("httpx", handle, use))
+
+
+def test_a_reset_in_a_reply_without_a_length_is_no_end_of_it():
+    """See the driver of aiohttp, which takes it for one."""
+
+    async def handle(reader, writer):
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await writer.drain()
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    assert failure("httpx", handle).evidence is Evidence.MAYBE_SENT
+
+
+def test_a_large_body_and_a_large_reply_arrive_whole(driver):
+    """Larger than what sockets and drivers keep."""
+    size = 8 * 2**20
+
+    async def handle(reader, writer):
+        _, body = await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        writer.write(body[::-1])
+        await writer.drain()
+
+    body = bytes(range(256)) * (size // 256)
+    request = HttpRequest("op", "POST", "/x", body=body)
+    reply = asyncio.run(with_server(driver, handle, lambda client: client.send(request), timeout_ms=20_000))
+    assert reply.body == body[::-1]
+
+
+def test_a_cookie_of_the_server_is_not_returned(driver):
+    raw = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n"
+    seen: list[Any] = []
+
+    async def use(client):
+        for _ in range(2):
+            await client.send(REQUEST)
+
+    asyncio.run(with_server(driver, answer(raw, seen, times=2), use))
+    assert [b"cookie" in head.lower() for head, _ in seen] == [False, False]
+
+
+def test_nothing_is_logged_of_a_request(driver, caplog):
+    """An address may hold a signature in its query."""
+    caplog.set_level("INFO")
+    request = HttpRequest("op", "GET", "/x", query=(("k", "planted"),))
+    assert exchange(driver, OK, request)[0].status == 200
+    assert "planted" not in caplog.text
+
+
+def test_nothing_of_the_path_leads_to_another_host(driver):
+    _, (head, _) = exchange(driver, OK, HttpRequest("op", "GET", "http://elsewhere.invalid/x"), path="/base")
+    assert head.startswith(b"GET /base/http")
 
 
 def test_a_refused_connection_is_not_sent(driver):

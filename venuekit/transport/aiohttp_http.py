@@ -28,9 +28,10 @@ NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None,
 class AiohttpPort:
     """One host over a keep-alive pool; redirects are not followed, the environment's proxies are not read.
 
-    Where it differs from `http/httpx`: cookies are dropped (httpx returns them to the host that set them);
-    the evidence turns to MAYBE_SENT when a connection is chosen, a moment before the first byte; a reply with
-    a header line over 8 KiB is a failure (httpx: 100 KiB in all).
+    Where it differs from `http/httpx`: the evidence turns to MAYBE_SENT when a connection is chosen, a moment
+    before the first byte; a reply with a header line over 8 KiB is a failure (httpx: 100 KiB in all); what a
+    host says unasked on a kept connection is taken for the next answer (httpx: that connection is given up);
+    a reply without a length that ends in a reset passes for whole (httpx: a failure).
     """
 
     def __init__(

@@ -1,0 +1,143 @@
+"""Sockets of the running loop below httpcore, whose own go through anyio: half of the time of a request."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import ssl
+from collections.abc import Iterable
+
+import httpcore
+
+MAX_UNREAD_BYTES = 4 * 2**20
+"""A reader takes all there is whenever the loop turns, so a peer of which more is waiting talks unasked."""
+NEXT_ADDRESS_SECS = 0.25
+"""How long one address of a name may take before the next is tried beside it (RFC 8305 8)."""
+
+
+class LoopSockets(httpcore.AsyncNetworkBackend):
+    """Connections that are bounded in time by whoever waits for them."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  the interface is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> LoopStream:
+        """A stream to the first address of the name that answers."""
+        loop = asyncio.get_running_loop()
+        try:
+            _, stream = await loop.create_connection(
+                LoopStream, host, port, happy_eyeballs_delay=NEXT_ADDRESS_SECS
+            )
+        except OSError as error:
+            raise httpcore.ConnectError from error
+        return stream
+
+
+class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
+    """One connection; what is written leaves when the answer is read, so head and body leave together."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._held: list[bytes] = []
+        self._unread = bytearray()
+        self._ended = False
+        self._failure: Exception | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # --- called by httpcore
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Kept until `read`: nothing has left yet."""
+        if buffer:
+            self._held.append(buffer)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """What came, once something came; empty at the end of the stream."""
+        assert self._transport is not None
+        if self._held:
+            held, self._held = b"".join(self._held), []
+            self._transport.write(held)
+        while not self._unread and not self._ended:
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        data = bytes(self._unread[:max_bytes])
+        del self._unread[:max_bytes]
+        if not data and self._failure is not None:
+            raise httpcore.ReadError from self._failure
+        return data
+
+    async def aclose(self) -> None:
+        """The socket is closed, whatever the peer does."""
+        if self._transport is not None:
+            self._transport.abort()
+            await asyncio.shield(self._gone)
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> LoopStream:
+        """The same stream, inside TLS."""
+        assert self._transport is not None
+        try:
+            self._transport = await asyncio.get_running_loop().start_tls(
+                self._transport, self, ssl_context, server_hostname=server_hostname
+            )
+        except OSError as error:
+            raise httpcore.ConnectError from error
+        return self
+
+    def get_extra_info(self, info: str) -> object:
+        """What httpcore asks: the TLS in use, and whether an idle connection has something to say."""
+        assert self._transport is not None
+        if info == "is_readable":
+            return bool(self._unread) or self._ended or _readable(self._transport)
+        return self._transport.get_extra_info(info)
+
+    # --- called by the loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Once, before TLS."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """More of an answer, or what nobody asked for."""
+        self._unread += data
+        if len(self._unread) > MAX_UNREAD_BYTES and self._transport is not None:
+            self._failure = BufferError("more than anybody asked for")
+            self._transport.abort()
+        self._tell()
+
+    def eof_received(self) -> None:
+        """The peer is done, so the connection is."""
+        self._ended = True
+        self._tell()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nothing comes any more."""
+        self._ended = True
+        self._failure = self._failure or error
+        if not self._gone.done():
+            self._gone.set_result(None)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+
+def _readable(transport: asyncio.Transport) -> bool:
+    """What the kernel has and the loop did not yet hand over: on an idle connection, its end."""
+    number = transport.get_extra_info("socket").fileno()
+    if number < 0:
+        return True
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
