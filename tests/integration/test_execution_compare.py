@@ -10,7 +10,7 @@ from account_rig import Rig, load
 from attrs import evolve
 from nautilus_trader.model import AccountBalance, Currency, Money, OrderStatus
 
-from venuekit.interfaces.records import BalanceRecord, Source
+from venuekit.interfaces.records import BalanceRecord, MoneyMoved, Source
 from venuekit.interfaces.request import Reply
 from venuekit.runtime.clock import ManualClock
 
@@ -251,5 +251,23 @@ def test_a_balance_that_moved_in_silence_is_kept_silent() -> None:
         await rig.run(EVERY_MS)
         assert (kept(rig), rig.session.epoch) == (1, 2)
         assert str(rig.engine.accounts[-1][0][0].total) == "80.00000000 USDC"
+
+    run(body)
+
+
+def test_what_a_last_frame_begins_ends_with_the_service() -> None:
+    async def body(rig: Rig) -> None:
+        stop = rig.session.stop
+
+        async def stop_after_a_frame() -> None:
+            rig.service.on_decoded([MoneyMoved(trade_key="t1", ts_event=0)], rig.session.epoch)
+            await stop()
+
+        rig.session.stop = stop_after_a_frame
+        stopping = asyncio.ensure_future(rig.service.stop())
+        await rig.run(1)
+        assert stopping.done()
+        left = [task.get_name() for task in asyncio.all_tasks()]
+        assert [name for name in left if name.startswith("execution/")] == []
 
     run(body)

@@ -44,6 +44,8 @@ class Book:
         self.whole = False
         self.why = "no snapshot yet"
         """Why it is not whole."""
+        self.breaks = 0
+        """How often it broke: a snapshot that was asked for before the last time may lack what was lost."""
         self.mirror: OrderBook | None = None
         self._chain = rule.chain
         self._may_cross = rule.may_cross
@@ -99,6 +101,7 @@ class Book:
         """Nothing is published after this until a snapshot came."""
         self.whole = False
         self.why = why
+        self.breaks += 1
         self._next = None
         self._previous = None
         self._top = None

@@ -147,7 +147,10 @@ class InstrumentChanged:
 
 @frozen
 class Lost:
-    """The codec found that data was lost: resync these channels (None: every one of this connection)."""
+    """The codec found that data was lost: resync these channels (None: every one of this connection).
+
+    A standing channel is not resynced: its connection is opened anew.
+    """
 
     channels: tuple[str, ...] | None
     why: str

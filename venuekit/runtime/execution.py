@@ -253,8 +253,9 @@ class ExecutionService:
         self._stopped = True
         self._recovery.apply_down("stopping")
         await self._dispatcher.close()
-        await self._scope.close()
+        # Before the tasks: what a last frame begins must end as well.
         await self._session.stop()
+        await self._scope.close()
         self._signing.close()
         if self._timer is not None:
             self._timer.cancel()

@@ -104,8 +104,13 @@ class Upkeep:
             chunk = dead[start : start + _CHUNK_BUSY]
             with self._mutex:
                 db.execute("BEGIN IMMEDIATE")
-                db.executemany("DELETE FROM entries WHERE seq = ?", [(seq,) for seq in chunk])
-                db.execute("COMMIT")
+                try:
+                    db.executemany("DELETE FROM entries WHERE seq = ?", [(seq,) for seq in chunk])
+                    db.execute("COMMIT")
+                except BaseException:
+                    # Left open, it would keep every later line out.
+                    db.rollback()
+                    raise
             self._stop.wait(_BREATH_SECS)
         return bool(dead)
 

@@ -37,6 +37,7 @@ from venuekit.interfaces.stream import (
     Lost,
     Quarantined,
     Topic,
+    TopicAck,
     Want,
     Window,
 )
@@ -334,6 +335,10 @@ class MarketDataService:
             self._on_quarantined(item)
         elif isinstance(item, Lost):
             self._doubt(item.channels, item.why)
+        elif isinstance(item, TopicAck):
+            if not item.subscribed and not item.error:
+                # Also where nobody asked for it: until its next snapshot the book would only grow old.
+                self._unlearn(item.channels, "its topic was left")
         elif isinstance(item, InstrumentChanged):
             self._scope.start(f"reload {item.symbol}", self._reload(item.symbol))
 
@@ -382,7 +387,9 @@ class MarketDataService:
         if market.book.whole or not self._wants.of(market.topic):
             return
         if self._from_history:
-            self._fetch_soon(market)
+            # Else its first frame asks: a snapshot of before it would lack what came between.
+            if self._session_of(market.topic).stage(market.topic) is Stage.LIVE:
+                self._fetch_soon(market)
         else:
             market.seen = False
             self._session_of(market.topic).resync(market.topic)
@@ -394,16 +401,21 @@ class MarketDataService:
 
     async def _fetch(self, market: _Market) -> None:
         """The whole book is asked for apart; frames that came meanwhile follow it."""
-        history, book = self._parts.history, market.book
+        history, book, breaks = self._parts.history, market.book, market.book.breaks
         try:
             if history is None:
                 raise Unsupported(f"{self._manifest.venue} says snapshots come from history and has none")
-            joined = book.join(await history.book(book.instrument_id))
+            snapshot = await history.book(book.instrument_id)
+            if market.book is not book or book.breaks != breaks:
+                raise NotReady("it broke while its snapshot was read")
+            joined = book.join(snapshot)
         except VenuekitError as error:
             self._counters.inc("book.snapshot_failed")
             joined, book.why = Held.BROKEN, f"no snapshot: {error.message}"
         finally:
             market.fetching = False
+        if self._markets.get(book.instrument_id) is not market:
+            return
         if isinstance(joined, Held):
             self._counters.inc(Held.BROKEN.value)
             self._ask_again(market, book.why)
@@ -428,6 +440,14 @@ class MarketDataService:
             if channels is None or market.topic.channel in channels:
                 self._counters.inc(Held.BROKEN.value)
                 self._broke(market, why)
+
+    def _unlearn(self, channels: Collection[str], why: str) -> None:
+        """The books of these channels wait for a snapshot, which is on its way."""
+        for market in self._markets.values():
+            if market.topic.channel in channels:
+                market.book.break_(why)
+                market.seen = False
+                market.waiting_ns = self._clock.mono_ns()
 
     def _on_refused(self, topic: Topic, error: str) -> None:
         """The session logged it and counted `topics.refused`; nothing of this topic will come."""
@@ -457,7 +477,7 @@ class MarketDataService:
         for market in self._markets.values():
             live = self._session_of(market.topic).state is SessionState.LIVE
             overdue = not market.book.whole and now - market.waiting_ns >= SNAPSHOT_NS
-            if live and overdue and not market.refused:
+            if live and overdue and not (market.refused or market.fetching):
                 self._counters.inc("book.snapshot_overdue")
                 self._broke(market, "its snapshot is overdue")
         self._find_mute(now)
@@ -521,10 +541,7 @@ class MarketDataService:
         if remedy is Remedy.RECONNECT:
             session.reconnect(f"topic {topic.channel} is mute")
             return
-        for market in self._markets.values():
-            if market.topic == topic:
-                market.book.break_("its topic is mute")
-                market.waiting_ns = self._clock.mono_ns()
+        self._unlearn((topic.channel,), "its topic is mute")
         session.resync(topic)
 
     def _session_of(self, topic: Topic) -> Session:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from venuekit.core.order_state import Moment
 from venuekit.errors import VenuekitError
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class Recovery:
         self._running = False
         self._doubts = 0
         self._looks_again = False
-        self._confirmed_ns = 0
-        self._down_ns: int | None = None
+        self._confirmed: Moment | None = None
+        self._down: Moment | None = None
         self._losses = 0
         self._owes_ns = 0
         """From this venue time on the stream owes every record: it was live, and no record is in doubt."""
@@ -85,14 +86,14 @@ class Recovery:
 
     async def first(self) -> None:
         """The account state is out and the positions' baseline is taken; raise what keeps it from that."""
-        started = self._clock.venue_ns()
+        started = self._now()
         await self.balances()
         await self._reports.compare_positions()
         self._begun = True
         if self._compare_ns:
             self._scope.start("compare", self._compare())
-        if self._down_ns is None:
-            self._confirmed_ns, self._known = started, True
+        if self._down is None:
+            self._confirmed, self._known = started, True
         elif self._live:
             self.ask("the stream was lost during the start")
 
@@ -109,8 +110,8 @@ class Recovery:
             self._losses += 1
             self._counters.inc("recovery.down")
             self._log.info("private state unknown: %s", why)
-            if self._down_ns is None:
-                self._down_ns = self._clock.venue_ns()
+            if self._down is None:
+                self._down = self._now()
         self._live = False
         self._known = False
 
@@ -210,8 +211,8 @@ class Recovery:
 
     async def _once(self) -> bool:
         """True when everything was read and compared; False after a failure, which proves nothing."""
-        started, down, losses = self._clock.venue_ns(), self._down_ns, self._losses
-        since = max(0, self._unseen_ns(down if down is not None else started) - self._settle_ns)
+        started, down, losses = self._now(), self._down, self._losses
+        since = max(0, self._unseen_ns(down or started) - self._settle_ns)
         # Each on its own: what one read brings is told although another one fails.
         money = await self._part(self.balances())
         told = await self._part(self._reports.compare_orders(since))
@@ -224,7 +225,7 @@ class Recovery:
         missing = down is not None and 0 < self._doubts < _LOOKS_BEFORE_LIVE
         # Lost once more meanwhile: what was read is older than that.
         if self._live and self._losses == losses and not missing:
-            self._confirmed_ns, self._down_ns, self._known = started, None, True
+            self._confirmed, self._down, self._known = started, None, True
             self._counters.inc("recovery.done")
         if self._clock.mono_ns() >= self._reconnect_from_ns:
             self._spacing_ns = _FIRST_SPACING_NS
@@ -248,11 +249,23 @@ class Recovery:
                 self._log.warning("the recovery failed: %s", error)
             return _FAILED
 
-    def _unseen_ns(self, until_ns: int) -> int:
+    def _unseen_ns(self, until: Moment) -> int:
         """From here on something may have been missed: since the last comparison, where there are any."""
-        if self._compare_ns and self._confirmed_ns:
-            return self._confirmed_ns
-        return max(self._confirmed_ns, until_ns - _SILENCE_NS)
+        confirmed_ns = 0 if self._confirmed is None else self._earliest_ns(self._confirmed)
+        if self._compare_ns and confirmed_ns:
+            return confirmed_ns
+        return max(confirmed_ns, self._earliest_ns(until) - _SILENCE_NS)
+
+    def _now(self) -> Moment:
+        return Moment(self._clock.mono_ns(), self._clock.venue_ns())
+
+    def _earliest_ns(self, then: Moment) -> int:
+        """The venue's time of that moment as it was known then, or as it is known now, if that is earlier.
+
+        A clock that was set back since would hide what happened meanwhile, as would a machine that slept.
+        """
+        gone_ns = self._clock.mono_ns() - then.mono_ns
+        return min(then.wall_ns, self._clock.venue_ns() - gone_ns)
 
     async def _look_again(self, pause_ns: int) -> None:
         """Not in `_run`: a recovery that submits wait for must not wait for this."""

@@ -530,6 +530,8 @@ class Session:
             self.counters.inc(outcome.value)
             if outcome is Outcome.REFUSED:
                 self._refused(channel, item.error)
+            elif outcome is Outcome.ENDED and self._stands((channel,)):
+                live.end(Ended(End.LOST, f"the venue ended {channel}"))
         self._check_standing()
         self._flush_soon()
 
@@ -546,13 +548,21 @@ class Session:
     def _on_lost(self, live: _Live, item: object) -> None:
         assert isinstance(item, Lost)
         self.counters.inc("session.lost")
-        if item.channels is None:
+        if item.channels is None or self._stands(item.channels):
             live.end(Ended(End.LOST, item.why))
             return
         for channel in item.channels:
             topic = self._topics.topic(channel)
             if topic is not None:
                 self.resync(topic)
+
+    def _stands(self, channels: Sequence[str]) -> bool:
+        """True when one of these must always be held.
+
+        Left and joined again, it would keep to itself what happened in between, and nobody would read that
+        anew: only a new connection is recovered.
+        """
+        return any(topic.channel in channels for topic in self._standing)
 
     def _on_draining(self, live: _Live, item: object) -> None:
         assert isinstance(item, Draining)

@@ -111,3 +111,24 @@ def test_upkeep_that_fails_is_counted_and_tried_again(
     until(lambda: len(calls) >= 3, "it goes on")
     upkeep.stop()
     assert counters.get("journal.upkeep_failed") == 2
+
+
+def test_lines_that_cannot_be_dropped_keep_no_new_ones_out(tmp_path: Path) -> None:
+    class Failing(sqlite3.Connection):
+        def executemany(self, *_: object) -> sqlite3.Cursor:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    path = tmp_path / "a.journal"
+    journal = FileJournal.opened(path, OWNER, upkeep=False)
+    live(journal, 1)
+    upkeep = Upkeep(path, Lock(), journal.take_dead, writes=1)
+    with (
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0, factory=Failing)) as failing,
+        closing(sqlite3.connect(path, isolation_level=None)) as one,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        upkeep.turn(failing, one, other)
+        with pytest.raises(sqlite3.OperationalError, match="disk I/O"):
+            upkeep.turn(failing, one, other)
+        live(journal, 2)
+    journal.close()

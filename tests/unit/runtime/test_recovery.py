@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import pytest
+
 from venuekit.interfaces.manifest import Semantics
 from venuekit.runtime.clock import ManualClock
 from venuekit.runtime.recovery import Recovery
@@ -66,6 +68,27 @@ def test_an_account_is_read_again_from_where_the_last_reading_began_and_history_
         reports.gate.set()
         await clock.run_for(60 * SECOND)
         assert reports.since_ns == [start - 3 * SECOND for start in begun]
+        await scope.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("compare_ms", [60_000, 0])
+@pytest.mark.parametrize("step", [-600, 600])
+def test_a_clock_that_was_set_hides_nothing_that_happened_meanwhile(step: int, compare_ms: int) -> None:
+    async def main() -> None:
+        clock, scope, reports = ManualClock(), scope_of(), SlowReports()
+        recovery = recovery_of(reports, clock, scope, Semantics(compare_ms=compare_ms))
+        recovery.apply_live()
+        await recovery.first()
+        await clock.run_for(10 * SECOND)
+        recovery.apply_down("cut")
+        clock.wall_start_ns += step * SECOND
+        lost_ns = clock.venue_ns()
+        await clock.run_for(5 * SECOND)
+        recovery.apply_live()
+        await clock.run_for(SECOND)
+        assert reports.since_ns[0] < lost_ns
         await scope.close()
 
     asyncio.run(main())

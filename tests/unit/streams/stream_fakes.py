@@ -355,11 +355,12 @@ class FakeHistory:
 
     async def book(self, of: InstrumentId) -> BookUpdate:
         self.books += 1
+        whole = self.whole
         if self.gate is not None:
             await self.gate
-        if self.whole is None:
+        if whole is None:
             raise SendFailed("no answer", evidence=Evidence.MAYBE_SENT)
-        return self.whole
+        return whole
 
 
 class MarketWorld(World):

@@ -368,6 +368,25 @@ def test_data_lost_on_everything_reconnects_and_on_one_topic_resyncs_it():
     play(script)
 
 
+@pytest.mark.parametrize("said", [{"lost": ["orders"]}, {"unack": ["orders"]}])
+def test_a_standing_topic_that_was_lost_or_ended_costs_its_connection(said: dict[str, list[str]]):
+    """Left and joined again it would have a hole that nobody knows of."""
+
+    async def script(world: World, session: Session) -> None:
+        session.add(A)
+        await world.run()
+        world.server.link.says(**said)
+        assert not session.sendable
+        await world.run(1)
+        assert session.epoch == 2
+        assert session.state is SessionState.LIVE
+        assert world.server.asked() == ["orders", "a"]
+
+    world = play(script, private=True)
+    assert world.seen.states[3:6] == ["backing_off", "connecting", "authenticating"]
+    assert world.counters.get("topics.resync") == 0
+
+
 def test_a_refused_topic_is_told_and_the_others_live():
     async def script(world: World, session: Session) -> None:
         world.server.auto_ack = False
