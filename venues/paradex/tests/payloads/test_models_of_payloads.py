@@ -207,8 +207,8 @@ ORDERS = payloads(
 @pytest.mark.parametrize(("name", "payload"), ORDERS, ids=ids(ORDERS))
 def test_orders(fine_symbols, name, payload):
     moved, body = at_btc(payload)
-    record = order_record(msgspec.json.decode(body, type=rows.OrderRow), fine_symbols, Source.PAGE)
-    covered(moved, record, ORDER, ORDER_LEFT_OUT)
+    row = msgspec.json.decode(body, type=rows.OrderRow)
+    covered(moved, order_record(row, fine_symbols, Source.STREAM), ORDER, ORDER_LEFT_OUT)
 
 
 FILLS = payloads(

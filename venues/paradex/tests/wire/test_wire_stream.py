@@ -335,7 +335,10 @@ LIVES = [
     ("CLOSED", "0.05", "", "ORDER_SIZE_BELOW_MIN", OrderStatus.CANCELED, "0.00000", True, False),
     ("CLOSED", "0.05", "", "SOMETHING_NEW", OrderStatus.CANCELED, "0.00000", False, False),
     ("CLOSED", "0", "", "NOT_ENOUGH_MARGIN", OrderStatus.CANCELED, None, True, False),
-    ("CLOSED", "0", "26000", "USER_CANCELED", OrderStatus.FILLED, "0.05000", False, False),
+    # A reason is given only to what was closed by a cancel: what was executed before, the fills say.
+    ("CLOSED", "0", "26000", "USER_CANCELED", OrderStatus.CANCELED, None, False, False),
+    ("CLOSED", "0", "26000", "NOT_ENOUGH_MARGIN", OrderStatus.CANCELED, None, False, False),
+    ("CLOSED", "0.02", "26000", "NOT_ENOUGH_MARGIN", OrderStatus.CANCELED, "0.03000", False, False),
 ]
 
 

@@ -13,7 +13,7 @@ from venuekit.sim.records import Mode
 from venuekit.sim.routes import Routes
 from venuekit_paradex.sim import paging, render
 from venuekit_paradex.sim.desk import KINDS
-from venuekit_paradex.sim.figures import millis, status, text
+from venuekit_paradex.sim.figures import millis, sequence, status, text
 from venuekit_paradex.sim.people import ACCOUNT_HASH, PROXY_HASH
 from venuekit_paradex.sim.proofs import FIELD_PRIME
 from venuekit_paradex.sim.refusals import VenueError, refused
@@ -38,6 +38,7 @@ type Public = Callable[[Request, Params], Response]
 type Private = Callable[[Request, Params, Caller], Response]
 
 STATUSES = ("OPEN", "CLOSED", "NEW")
+REST_SEQUENCE = 10**18
 _MODES = {Mode.NORMAL: "ok"}
 
 
@@ -338,7 +339,10 @@ class Rest:
     # --- orders
 
     def _body(self, order: Order) -> render.Json:
-        return render.order(order, self._desk.infos.get(order.id), self._clock.wall_ns())
+        body = render.order(order, self._desk.infos.get(order.id), self._clock.wall_ns())
+        # The venue numbers an order's states independently on both roads; higher here, so that whoever
+        # compares the two takes what the stream tells next for old.
+        return body | {"seq_no": REST_SEQUENCE + sequence(order.updated_ns, order.version)}
 
     def _open_orders(self, request: Request, params: Params, caller: Caller) -> Response:
         market = request.query_value("market")

@@ -78,7 +78,9 @@ def _order(message: Message, symbols: Symbols) -> Decoded:
         seq_no=message.number("seq"),
         request_info=request,
     )
-    return order_record(row, symbols, Source.STREAM, parse_us(message.number("updated_at")))
+    # In whole milliseconds, as REST writes it: the same change has the same time on both roads.
+    changed_us = message.number("updated_at") // 1_000 * 1_000
+    return order_record(row, symbols, Source.STREAM, parse_us(changed_us))
 
 
 def _fill(message: Message, symbols: Symbols) -> Decoded:

@@ -136,9 +136,8 @@ def _status(row: OrderRow, size: int, remaining: int | None) -> tuple[OrderStatu
         return OrderStatus.CANCELED, filled
     if not row.cancel_reason and remaining == 0:
         return OrderStatus.FILLED, filled
-    # Nothing remains, yet a reason is given: only an average price proves that the rest was executed.
-    if remaining == 0 and _average(row.avg_fill_price):
-        return OrderStatus.FILLED, filled
+    # A reason is given only for what was closed by a cancel, so nothing remains because the cancel took it:
+    # how much was executed before, the fills say.
     return OrderStatus.CANCELED, None
 
 
@@ -159,7 +158,9 @@ def order_record(row: OrderRow, symbols: Symbols, source: Source, ts_event: int 
         raise DecodeError("an order without id, or with an impossible size", kind="bad_order")
     status, filled = _status(row, size, remaining)
     reason = row.cancel_reason or ""
-    closed_unfilled = status is OrderStatus.CANCELED
+    average = _average(row.avg_fill_price)
+    # An average price proves an execution, which a refused order never had.
+    closed_unfilled = status is OrderStatus.CANCELED and average is None
     price = None if row.type.endswith("MARKET") else parse_optional_e8(row.price, "the price")
     trigger = parse_optional_e8(row.trigger_price, "the trigger price")
     info = row.request_info
@@ -176,14 +177,15 @@ def order_record(row: OrderRow, symbols: Symbols, source: Source, ts_event: int 
         price=exact_price(price, symbol) if price else None,
         trigger_price=exact_price(trigger, symbol) if trigger else None,
         filled=None if filled is None else exact_size(filled, symbol),
-        avg_px=_average(row.avg_fill_price),
+        avg_px=average,
         post_only=(row.instruction or "") in _POST_ONLY,
         reduce_only="REDUCE_ONLY" in (row.flags or ()),
         reason=reason if row.status == "CLOSED" else "",
         post_only_refusal=closed_unfilled and reason == POST_ONLY_CROSSED,
         refusal=closed_unfilled and is_refusal(reason),
         modify=_MODIFY.get(info.status) if info and info.request_type == "MODIFY_ORDER" else None,
-        version=_version(row.seq_no),
+        # REST numbers the states of an order independently of the stream: only the stream's can be compared.
+        version=_version(row.seq_no) if source is Source.STREAM else None,
     )
 
 
