@@ -100,6 +100,8 @@ def test_an_unusual_number_is_left_to_the_general_decoder(symbols, text):
         frame(f"bbo.{BTC}", {**BBO, "last_updated_at": 0}),
         frame(f"bbo.{BTC}", {**BBO, "last_updated_at": "1681493939981"}),
         frame(f"bbo.{BTC}", {**BBO, "bid": 30112}),
+        frame(f"bbo.{BTC}", {**BBO, "ask": "100000000000"}),
+        frame(f"trades.{BTC}", {**TRADE, "size": "92233720369"}),
         frame(f"bbo.{BTC}", [1]),
         frame(f"trades.{BTC}", {**TRADE, "id": ""}),
         frame(f"bbo.{BTC}", BBO)[:-9],
@@ -159,6 +161,8 @@ def test_the_codec_quarantines_what_both_roads_refuse(symbols):
     (found,) = codec.decode(frame(f"bbo.{BTC}", {**BBO, "bid": "30112.25"}), TS)
     assert isinstance(found, Quarantined)
     assert (found.kind, found.channel) == ("off_grid", f"bbo.{BTC}")
+    (found,) = codec.decode(frame(f"bbo.{BTC}", {**BBO, "ask": "92233720369"}), TS)
+    assert (type(found), found.kind) == (Quarantined, "range")
 
 
 def test_the_memo_is_bounded():

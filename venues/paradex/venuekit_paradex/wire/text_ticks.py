@@ -27,6 +27,8 @@ _TRADES: Final = f"{_DATA}trades."
 _BBO: Final = f"{_DATA}bbo."
 _MOST_DIGITS: Final = 30
 _MOST_TEXTS: Final = 4_096
+# Units of 1e-8 beyond 63 bits, which no number of the venue has.
+_TOO_LARGE: Final = 2**63 // 10**8
 # Not swallowed: the general decoder meets the same fault, or reads what is only unusual.
 _UNUSUAL: Final = (DecodeError, ValueError, IndexError, OverflowError, RecursionError, msgspec.MsgspecError)
 
@@ -87,8 +89,8 @@ class TextMemo[Value](dict[str, Value]):
         if not (digits.isascii() and digits.isdigit()) or len(digits) > _MOST_DIGITS:
             raise ValueError("not a plain number")
         mantissa = int(digits) * self._scales[len(places)]
-        if not mantissa:
-            raise ValueError("not a positive number")
+        if not mantissa or int(whole or "0") >= _TOO_LARGE:
+            raise ValueError("not a positive number of the venue")
         value = self._make(mantissa, self._exponent, self._precision)
         if len(self) >= _MOST_TEXTS:
             self.clear()
