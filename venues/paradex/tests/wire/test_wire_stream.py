@@ -276,6 +276,23 @@ def test_json_summary_and_funding(public, kit):
     assert rate.interval == 480
 
 
+@pytest.mark.parametrize(
+    ("hours", "minutes"), [(8, 480), (8.0, 480), (0.5, 30), (1.25, 75), (0, None), (None, None)]
+)
+def test_a_funding_period_is_a_number_of_hours_whole_or_not(public, kit, hours, minutes):
+    """The documents say `number`, not `integer`."""
+    envelope = kit.data("recorded_ws/handle_funding_rate.json")
+    rate = channel_data(public, envelope, market="BTC-USD-PERP", funding_period_hours=hours)
+    assert rate.interval == minutes
+
+
+@pytest.mark.parametrize("hours", [-1, 0.01, 1e300, 10**6])
+def test_a_funding_period_that_no_rate_can_say_is_refused(public, kit, hours):
+    envelope = kit.data("recorded_ws/handle_funding_rate.json")
+    found = channel_data(public, envelope, market="BTC-USD-PERP", funding_period_hours=hours)
+    assert (type(found), found.kind) == (Quarantined, "bad_funding")
+
+
 def test_json_market_event(public, kit):
     assert channel_data(public, kit.data("ws/markets.BTC-USD-PERP.json")) == InstrumentChanged("BTC-USD-PERP")
 

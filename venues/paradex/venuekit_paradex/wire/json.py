@@ -203,7 +203,7 @@ class FundingRow(Struct, gc=False, kw_only=True):
     market: str
     funding_rate: Number
     created_at: Number
-    funding_period_hours: int | None = None
+    funding_period_hours: float | None = None
 
 
 class MarketChanges(Struct, gc=False):

@@ -35,12 +35,15 @@ def summary(
 
 
 def funding(
-    symbol: Symbol, rate: Decimal, hours: int | None, ts_event: int, ts_init: int
+    symbol: Symbol, rate: Decimal, hours: float | None, ts_event: int, ts_init: int
 ) -> FundingRateUpdate:
     """The rate per period of `hours` hours (0, None: not said); it accrues, so no moment is next."""
     if hours is not None and not 0 <= hours <= 24 * 31:
         raise DecodeError(f"a funding period of {hours} hours", kind="bad_funding")
-    interval = hours * MINUTES_PER_HOUR if hours else None
+    minutes = (hours or 0) * MINUTES_PER_HOUR
+    if minutes != int(minutes):
+        raise DecodeError(f"a funding period of {minutes} minutes", kind="bad_funding")
+    interval = int(minutes) or None
     return FundingRateUpdate(symbol.instrument_id, rate, ts_event, ts_init, interval=interval)
 
 
