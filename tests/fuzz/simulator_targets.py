@@ -189,7 +189,7 @@ def _orders() -> tuple[dict[str, object], ...]:
     """Orders of every kind."""
     return (
         order(),
-        order(type="MARKET", price="0", instruction="IOC", client_id="m"),
+        order(type="MARKET", price="0", client_id="m"),
         order(instruction="POST_ONLY", price="83600", client_id="p"),
         order(side="SELL", price="83400", size="0.05", flags=["REDUCE_ONLY"], client_id="r"),
         order(type="STOP_LIMIT", trigger_price="84000", client_id="s"),

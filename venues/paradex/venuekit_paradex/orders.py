@@ -174,7 +174,7 @@ class ParadexOrders:
             market=self._market(order),
             side=_SIDES[order.side],
             type=_TYPES[order.order_type],
-            instruction="POST_ONLY" if _post_only(order) else _TIMES[order.time_in_force],
+            instruction=_instruction(order),
             size=str(order.quantity),
             price=str(order.price) if isinstance(order, LimitOrder) else None,
             reduce_only=order.is_reduce_only,
@@ -276,6 +276,13 @@ class ParadexOrders:
     async def next_nonce(self, lane: str) -> int:
         """Never asked: this venue has no nonces."""
         raise NotImplementedError(f"Paradex has no nonces (lane {lane})")
+
+
+def _instruction(order: Order) -> str:
+    """The venue takes IOC for limit orders alone; what a market order leaves unfilled it cancels anyhow."""
+    if order.order_type is OrderType.MARKET:
+        return "GTC"
+    return "POST_ONLY" if _post_only(order) else _TIMES[order.time_in_force]
 
 
 def _post_only(order: Order) -> bool:

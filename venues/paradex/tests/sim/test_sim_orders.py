@@ -101,6 +101,15 @@ def test_a_short_position_is_negative_in_rest(bench) -> None:
         ({"type": "LIMITED", "signature": "x"}, "VALIDATION_ERROR"),
         ({"size": "NaN", "signature": "x"}, "VALIDATION_ERROR"),
         ({"size": 1, "signature": "x"}, "BINDING_ERROR"),
+        *(({"size": size}, "VALIDATION_ERROR") for size in ("1E-1", "+0.1", " 0.1", "0_1", ".1", "1.")),
+        ({"price": "8.3E4"}, "VALIDATION_ERROR"),
+        # The venue's page on instructions: IOC with limit orders alone, post-only with LIMIT and STOP_LIMIT.
+        ({"type": "MARKET", "price": ..., "instruction": "IOC"}, "VALIDATION_ERROR"),
+        ({"type": "STOP_LIMIT", "trigger_price": "84000", "instruction": "IOC"}, "VALIDATION_ERROR"),
+        (
+            {"type": "TAKE_PROFIT_LIMIT", "trigger_price": "84000", "instruction": "POST_ONLY"},
+            "VALIDATION_ERROR",
+        ),
         ({"instruction": "RPI"}, "RPI_ACCOUNT_NOT_WHITELISTED"),
         ({"client_id": "x" * 65}, "VALIDATION_ERROR"),
         ({"signature": '["1","2"]'}, "INVALID_ORDER_SIGNATURE"),
@@ -299,7 +308,10 @@ def test_a_stop_waits_untriggered_for_the_mark_price(bench) -> None:
     bench.quote(bid="82000", ask="83500")
     order = place(bench, type="STOP_LOSS_MARKET", side="SELL", price=..., trigger_price="83000")
     bench.after(5)
-    assert bench.rest("GET", f"/orders/{order['id']}").json["status"] == "UNTRIGGERED"
+    # The venue's look-up finds orders that are OPEN or NEW; the list has this one.
+    assert bench.rest("GET", f"/orders/{order['id']}").error == "ORDER_ID_NOT_FOUND"
+    (waiting,) = bench.rest("GET", "/orders").json["results"]
+    assert (waiting["id"], waiting["status"]) == (order["id"], "UNTRIGGERED")
     bench.exchange.set_price(BTC, Decimal(82999))
     (row,) = history(bench)
     assert (row["status"], row["type"], row["avg_fill_price"]) == ("CLOSED", "STOP_LOSS_MARKET", "82000")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ KINDS = {
     "TAKE_PROFIT_MARKET": OrderKind.TAKE_PROFIT_MARKET,
 }
 INSTRUCTIONS = ("GTC", "POST_ONLY", "IOC", "RPI")
+ONLY_FOR = {"POST_ONLY": ("LIMIT", "STOP_LIMIT"), "IOC": ("LIMIT",)}
+"""The types that an instruction can be used with; the others go with all."""
 FLAGS = frozenset(
     (
         "REDUCE_ONLY",
@@ -50,6 +53,8 @@ RECV_WINDOW_MS = 300_000
 RECV_WINDOW_MIN_MS = 10
 FUTURE_MS = 60_000
 CLIENT_ID_MAX = 64
+PLAIN_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
+"""How clients of the venue write sizes and prices; what it makes of exponents and signs is not published."""
 
 
 @frozen
@@ -96,13 +101,9 @@ class Body:
     def number(self, name: str, default: Decimal | None = None) -> Decimal:
         """A decimal as text."""
         written = self.text(name, None if default is None else str(default))
-        try:
-            value = Decimal(written)
-        except InvalidOperation as error:
-            raise VenueError("VALIDATION_ERROR", f"{name} is not a number") from error
-        if not value.is_finite() or value < 0 or value.adjusted() > 18:
-            raise VenueError("VALIDATION_ERROR", f"{name} is not a valid number")
-        return value
+        if not PLAIN_NUMBER.fullmatch(written):
+            raise VenueError("VALIDATION_ERROR", f"{name} is not a plain decimal number")
+        return Decimal(written)
 
     def integer(self, name: str, default: int | None = None) -> int:
         """A whole number."""
@@ -177,6 +178,8 @@ class Desk:
         kind = body.choice("type", KINDS)
         side = body.choice("side", ("BUY", "SELL"))
         instruction = body.choice("instruction", INSTRUCTIONS, "GTC")
+        if kind not in ONLY_FOR.get(instruction, KINDS):
+            raise VenueError("VALIDATION_ERROR", f"{instruction} cannot be used with {kind}")
         flags = body.flags()
         client_id = body.text("client_id", "")
         if len(client_id.encode()) > CLIENT_ID_MAX:
@@ -341,9 +344,9 @@ class Desk:
     # --- looking up
 
     def live(self, caller: Caller, number: str) -> Order:
-        """The order while it is NEW, UNTRIGGERED or OPEN; the venue finds no closed one here."""
-        order = self._exchange.order(number)
-        if order is None or order.account != caller.account or order.closed:
+        """The order while it is NEW or OPEN; the venue finds no other one here."""
+        order = self._own(caller, number)
+        if order.status not in (OrderStatus.NEW, OrderStatus.OPEN):
             raise VenueError("ORDER_ID_NOT_FOUND")
         return order
 
