@@ -419,22 +419,25 @@ class Trading:
             self._sides_of_trade[one.trade_id] = (one, other)
 
     def _trim(self, account: str, symbol: str) -> None:
-        """Resting reduce-only orders without room in the position are cancelled, the worst priced first."""
+        """Resting reduce-only orders without room in the position are cancelled, the worst priced first.
+
+        Better priced orders of the same side take room as well, whether they only reduce or not.
+        """
         if is_house(account):
             return
         floor = self._floors[symbol]
-        mine = [one for one in self.open_orders(account, symbol) if one.request.reduce_only]
-        resting = {one.id: one for one in mine if one.id in floor.book}
-        if not resting:
+        resting = {one.id: one for one in self.open_orders(account, symbol) if one.id in floor.book}
+        if not any(one.request.reduce_only for one in resting.values()):
             return
         held = self._accounts.position(account, symbol).quantity
         for side in Side:
             room = max(ZERO, -held * side.sign)
             for stand in [one for one in floor.book.orders(side) if one.order_id in resting]:
-                if stand.remaining > room:
-                    self._end(resting[stand.order_id], OrderStatus.CANCELLED, Reason.REDUCE_ONLY)
+                order = resting[stand.order_id]
+                if order.request.reduce_only and stand.remaining > room:
+                    self._end(order, OrderStatus.CANCELLED, Reason.REDUCE_ONLY)
                 else:
-                    room -= stand.remaining
+                    room = max(ZERO, room - stand.remaining)
 
     # --- modify
 

@@ -167,12 +167,26 @@ def test_reduce_only_needs_a_position_and_never_exceeds_it(desk):
 
 def test_a_passive_fill_takes_the_room_of_a_reduce_only_order(desk):
     desk.exchange.set_position("a", SYMBOL, Decimal(3))
-    desk.order("a", "SELL", "2", "100")
     reducing = desk.order("a", "SELL", "2", "105", reduce_only=True)
+    desk.order("a", "SELL", "1", "100")
     desk.order("b", "BUY", "1", "100")
     assert desk.now(reducing).status is OrderStatus.OPEN
-    desk.order("b", "BUY", "1", "100")
+    desk.order("a", "SELL", "1", "100")
     assert desk.now(reducing).reason is Reason.REDUCE_ONLY
+
+
+def test_any_better_priced_order_takes_the_room_of_a_reduce_only_order(desk):
+    """The scenarios of the venue's page on order instructions, with a tenth of its sizes."""
+    desk.exchange.set_position("a", SYMBOL, Decimal(10))
+    near = desk.order("a", "SELL", "5", "104", reduce_only=True)
+    far = desk.order("a", "SELL", "5", "105", reduce_only=True)
+    desk.order("a", "SELL", "0.1", "106")
+    assert desk.now(near).status is desk.now(far).status is OrderStatus.OPEN
+    late = desk.order("a", "SELL", "0.1", "106", reduce_only=True)
+    assert desk.now(late).reason is Reason.REDUCE_ONLY
+    desk.order("a", "SELL", "0.1", "103")
+    assert desk.now(near).status is OrderStatus.OPEN
+    assert desk.now(far).reason is Reason.REDUCE_ONLY
 
 
 def test_orders_that_close_a_position_need_no_margin(desk):
