@@ -22,6 +22,7 @@ from typing import Any
 from attrs import evolve
 from nautilus_trader.model import StrategyId, Venue
 from trader import EventFile, SoakTrader
+from verdict import CYCLE_SECS
 
 from venuekit.cli.audit import read_cache
 from venuekit.core.fills import FillBook
@@ -229,7 +230,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("config", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every-ms", type=int, default=250)
-    parser.add_argument("--cycle-secs", type=float, default=300)
+    parser.add_argument("--cycle-secs", type=float, default=CYCLE_SECS)
     parser.add_argument("--sample-secs", type=float, default=1.0)
     parser.add_argument("--orders", type=int, default=1000)
     parser.add_argument("--fills", type=int, default=1200)

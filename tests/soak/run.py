@@ -25,7 +25,7 @@ if str(HERE) not in sys.path:
 
 import table  # noqa: E402
 from faults import draws  # noqa: E402
-from verdict import Report, judged  # noqa: E402
+from verdict import CYCLE_SECS, Report, judged  # noqa: E402
 
 from venuekit.cli.audit import OPEN, Account, Execution, OrderView, compare, read_ledger  # noqa: E402
 from venuekit.cli.demo import Plan  # noqa: E402
@@ -35,8 +35,12 @@ from venuekit.runtime.clock import RealClock  # noqa: E402
 from venuekit.transport.http import HttpxPort, httpx_port  # noqa: E402
 
 KEY_VARIABLE = "VENUEKIT_SOAK_KEY"
-RECOMMENDED = {"MIMALLOC_PURGE_DELAY": "0"}
-"""Of a node that runs for days: Nautilus's allocator gives free pages back at once."""
+RECOMMENDED = {
+    "MIMALLOC_PURGE_DELAY": "0",
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+}
+"""The environment of a node that runs for days, as docs/how-to/run-a-node.md says."""
 START_SECS = 120
 AGREE_SECS = 150.0
 """How long agreement may take after the last fault was lifted."""
@@ -252,7 +256,7 @@ def arguments() -> argparse.Namespace:
         "--warm-secs", type=float, default=1200, help="before growth counts (a third at most)"
     )
     parser.add_argument("--every-ms", type=int, default=250, help="an order or a cancel every so often")
-    parser.add_argument("--cycle-secs", type=float, default=300, help="each market is flat once in it")
+    parser.add_argument("--cycle-secs", type=float, default=CYCLE_SECS, help="each market is flat once in it")
     parser.add_argument("--orders", type=int, default=1000, help="ended orders that are kept")
     parser.add_argument("--fills", type=int, default=1200, help="delivered fills that are kept")
     parser.add_argument("--compare-ms", type=int, default=0, help="instead of the venue's own")

@@ -9,6 +9,8 @@ from statistics import fmean, median
 from attrs import frozen
 
 BLOCKS = 20
+SURE = 3
+"""As many times the limit may the half width of the interval be."""
 _T95 = {
     1: 12.7,
     2: 4.30,
@@ -39,8 +41,8 @@ class Line:
         return self.an_hour - self.within <= limit
 
     def shows_at_most(self, limit: float) -> bool:
-        """True when the samples show that it is not more than `limit`: the whole interval lies below it."""
-        return self.an_hour + self.within <= limit
+        """True when growth is not more, and known well enough to say so."""
+        return self.an_hour <= limit and self.within <= SURE * limit
 
 
 def line(samples: Sequence[tuple[float, float]], stretch_secs: float | None = None) -> Line:

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 import table
 from faults import KINDS, draws
-from slope import line
+from slope import Line, line
 from verdict import Report, Row, judged
 
 from venuekit.sim.fault_text import parse_fault
@@ -93,7 +93,9 @@ def test_a_steady_hour_passes():
     assert "MiB/h" in report.rows[0].value
 
 
-@pytest.mark.parametrize(("name", "an_hour"), [("heap", 2.2 * 2**20), ("blocks", 32_000)])
+@pytest.mark.parametrize(
+    ("name", "an_hour"), [("rss", 2.2 * 2**20), ("heap", 2.2 * 2**20), ("blocks", 32_000)]
+)
 def test_two_mib_an_hour_are_too_many(name, an_hour):
     (found,) = failed(verdict(samples(3600, **{name: an_hour / 3600})))
     assert "growth" in found
@@ -126,6 +128,22 @@ def test_a_line_is_found_in_noise():
     assert found.an_hour == pytest.approx(3.0, abs=0.1)
     assert 0 < found.within < 0.2
     assert not found.at_most(2.0)
+
+
+def test_what_goes_up_and_down_with_the_cycle_does_not_grow():
+    saw = [(float(at), at % 300 / 30 + Random(at).gauss(0, 0.3)) for at in range(2450)]
+    found = line(saw, 300)
+    assert abs(found.an_hour) < 0.3
+    assert found.within < 0.3
+    assert line([(at, value + 5.0 * at / 3600) for at, value in saw], 300).an_hour == pytest.approx(
+        5, abs=0.3
+    )
+
+
+def test_a_growth_that_is_not_known_well_is_not_shown():
+    assert Line(0.9, 2.9).shows_at_most(1.0)
+    assert not Line(1.1, 0.1).shows_at_most(1.0)
+    assert not Line(0.0, 3.1).shows_at_most(1.0)
 
 
 def test_the_table_goes_into_the_page_and_leaves_the_rest(tmp_path, monkeypatch):
