@@ -32,9 +32,10 @@ from venuekit.core.evidence import (
     said_by_record,
     said_by_reply,
 )
-from venuekit.core.fate import Fate, Heard, Then
+from venuekit.core.fate import Heard, Then
 from venuekit.core.fills import FillBook, Standing
 from venuekit.core.lookups import denied_existence, found_open, from_own_words, give_own_words, name_taken
+from venuekit.core.order_names import OrderNames
 from venuekit.core.order_state import (
     ENDED,
     WORKING,
@@ -50,7 +51,6 @@ from venuekit.core.order_state import (
     Report,
     SendCancel,
     Tracked,
-    merged_ids,
     settle_baseline,
     take_claim,
     take_facts,
@@ -95,50 +95,38 @@ class OrderTracker:
     """Set: a mass status will tell of every order of others that comes until then (monotonic time)."""
     on_forgotten: Callable[[str], None] = field(default=lambda _key: None)
     """Hears the key of every order that is forgotten."""
-    _orders: dict[str, Tracked] = field(factory=dict)
-    _by_venue: dict[str, Tracked] = field(factory=dict)
-    _by_ref: dict[str, Tracked] = field(factory=dict)
-    _by_hash: dict[str, Tracked] = field(factory=dict)
     _closed: deque[Tracked] = field(factory=deque)
     _by_height: dict[str, Tracked] = field(factory=dict)
     _early_busts: dict[str, int] = field(factory=dict)
     """Busts of fills that no order had by then; a bust is rare, so there are few."""
     _modifies: int = 0
-    _notes: list[Action] = field(factory=list)
+    _names: OrderNames = field(init=False)
     _agenda: Agenda = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._names = OrderNames(self.counters)
         self._agenda = Agenda(self.semantics)
 
     # --- what is known
 
     def get(self, key: str) -> Tracked | None:
         """The order under its key, or None."""
-        return self._orders.get(key)
+        return self._names.get(key)
 
     def resolve(self, ids: WireIds) -> Tracked | None:
         """The order any of these ids names, or None."""
-        at_venue = self._by_venue.get(ids.venue_order_id) if ids.venue_order_id is not None else None
-        if at_venue is not None and at_venue.foreign:
-            return at_venue
-        if ids.client_order_id is not None and (order := self._orders.get(ids.client_order_id)):
-            return order
-        if at_venue is not None:
-            return at_venue
-        if ids.client_ref is not None and (order := self._by_ref.get(ids.client_ref)):
-            return order
-        return self._by_hash.get(ids.tx_hash) if ids.tx_hash is not None else None
+        return self._names.resolve(ids)
 
     def __iter__(self) -> Iterator[Tracked]:
-        return iter(list(self._orders.values()))
+        return iter(self._names)
 
     def unresolved(self) -> int:
         """Orders of ours whose submit has no proven outcome."""
-        return sum(1 for order in self._orders.values() if order.ours and order.told is OrderStatus.SUBMITTED)
+        return sum(1 for order in self._names if order.ours and order.told is OrderStatus.SUBMITTED)
 
     def state_of(self, key: str) -> OrderState | None:
         """The order as the engine was told, for a plain report; None while that would lose something."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None or not order.reportable or order.modifies or order.told in UNTOLD:
             return None
         return order.snapshot(order.told, order.filled_raw, order.notional_raw, order.ts_last)
@@ -151,12 +139,12 @@ class OrderTracker:
 
     def open(self, order: Order) -> None:
         """The order was reported submitted."""
-        self._add(tracked_from(order, OrderStatus.SUBMITTED))
+        self._names.add(tracked_from(order, OrderStatus.SUBMITTED))
 
     def adopt(self, order: Tracked, now: Moment) -> None:
         """An order from the journal or the engine's cache is tracked; one already known stays as it is."""
-        if order.key not in self._orders:
-            self._add(order)
+        if self._names.get(order.key) is None:
+            self._names.add(order)
             ids, legs, order.legs = order.ids, order.legs, []
             for leg in legs:
                 self._bind(order, WireIds(venue_order_id=leg))
@@ -165,7 +153,7 @@ class OrderTracker:
 
     def reveal(self, key: str, now: Moment) -> list[Action]:
         """The engine may hear of this adopted order now; what an earlier run was told counts as told."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None or order.hidden_until_ns is None:
             return []
         reveal(order)
@@ -173,16 +161,16 @@ class OrderTracker:
 
     def hidden(self) -> list[str]:
         """Keys of adopted orders that the engine has not heard of."""
-        return [order.key for order in self._orders.values() if order.hidden_until_ns is not None]
+        return [order.key for order in self._names if order.hidden_until_ns is not None]
 
     def held_fills(self) -> list[FillRecord]:
         """Whole fills of orders that the engine has not heard of, which history may not show yet."""
-        held = [order for order in self._orders.values() if order.hidden_until_ns is not None]
+        held = [order for order in self._names if order.hidden_until_ns is not None]
         return [fill for order in held for fill in order.waiting.values() if fill.fee is not None]
 
     def sending(self, key: str, ids: WireIds, now: Moment) -> None:
         """The submit of this order goes on the wire now, with these ids."""
-        if order := self._orders.get(key):
+        if order := self._names.get(key):
             self._bind(order, ids)
             order.hear(Heard.SENT)
             order.sent_mono_ns, order.sent_wall_ns = now.mono_ns, now.wall_ns
@@ -192,7 +180,7 @@ class OrderTracker:
         self, key: str, quantity: Quantity | None, price: Price | None, trigger: Price | None, now: Moment
     ) -> int | None:
         """The number of the new pending modify; None: the order has ended or is not known."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None or order.ended:
             return None
         self._modifies += 1
@@ -203,7 +191,7 @@ class OrderTracker:
 
     def want_cancel(self, key: str, now: Moment) -> SendCancel | None:
         """What to send for this cancel; None: held until the venue id is known, or one is on its way."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None or order.ended:
             return None
         order.cancel = cancel = order.cancel or PendingCancel(now.mono_ns)
@@ -218,20 +206,20 @@ class OrderTracker:
 
     def cancelling(self, key: str, now: Moment) -> None:
         """The cancel goes on the wire now."""
-        if (order := self._orders.get(key)) and order.cancel is not None:
+        if (order := self._names.get(key)) and order.cancel is not None:
             order.cancel.hear(Heard.SENT)
             order.cancel.asked_mono_ns = now.mono_ns
             order.cancel.tries += 1
 
     def modifying(self, key: str, number: int, now: Moment) -> None:
         """The modify goes on the wire now."""
-        if (order := self._orders.get(key)) and (modify := modify_of(order, number)):
+        if (order := self._names.get(key)) and (modify := modify_of(order, number)):
             modify.hear(Heard.SENT)
             modify.asked_mono_ns, modify.asked_wall_ns = now.mono_ns, now.wall_ns
 
     def query(self, key: str, now: Moment) -> list[Action]:
         """A look-up follows, and ends in a report even when it says nothing new."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None:
             return []
         if order.ended and (state := self.state_of(key)) is not None:
@@ -243,7 +231,7 @@ class OrderTracker:
 
     def apply_submit(self, key: str, outcome: Outcome, now: Moment) -> list[Action]:
         """What the reply to a submit says of this order."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None:
             return []
         if isinstance(outcome, Accepted | Received):
@@ -258,7 +246,7 @@ class OrderTracker:
 
     def apply_modify(self, key: str, number: int, outcome: Outcome, now: Moment) -> list[Action]:
         """What the reply to a modify says of this order."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         modify = modify_of(order, number) if order is not None else None
         if order is None or modify is None:
             return []
@@ -270,7 +258,7 @@ class OrderTracker:
 
     def apply_cancel(self, key: str, outcome: Outcome, now: Moment) -> list[Action]:
         """What the reply to a cancel says of this order."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None or order.cancel is None:
             return []
         then = order.cancel.hear(said_by_reply(outcome))
@@ -288,7 +276,7 @@ class OrderTracker:
 
     def apply_submit_failed(self, key: str, evidence: Evidence, why: str, now: Moment) -> list[Action]:
         """No reply to the submit came; a refusal only when nothing can have left."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None:
             return []
         return self._submit_follows(order, order.hear(said_by_failure(evidence)), why, now)
@@ -297,7 +285,7 @@ class OrderTracker:
         self, key: str, number: int, evidence: Evidence, why: str, now: Moment
     ) -> list[Action]:
         """No reply to the modify came."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         modify = modify_of(order, number) if order is not None else None
         if order is None or modify is None:
             return []
@@ -305,7 +293,7 @@ class OrderTracker:
 
     def apply_cancel_failed(self, key: str, evidence: Evidence, now: Moment) -> list[Action]:
         """No reply to the cancel came; it is sent again once a look-up shows the order open."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None or order.cancel is None:
             return []
         then = order.cancel.hear(said_by_failure(evidence))
@@ -388,7 +376,7 @@ class OrderTracker:
         self, key: str, answer: Found | NotFound, now: Moment, asked: Moment | None = None
     ) -> list[Action]:
         """The answer to a `LookUp`, or to another question of the order, which was `asked` then."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None:
             return []
         if asked is None:
@@ -404,7 +392,7 @@ class OrderTracker:
         owner = self.resolve(answer.record.ids)
         if owner is not None and owner is not order and not order.ours:
             # The nameless one is an order of ours: the answer named it.
-            self._take_in(owner, order)
+            self._names.take_in(owner, order)
             order = owner
         self._bind(order, answer.record.ids)
         actions = self._take(order, answer.record, now)
@@ -419,7 +407,7 @@ class OrderTracker:
 
     def apply_look_up_failed(self, key: str, now: Moment) -> list[Action]:
         """The look-up brought no answer: that proves nothing, it is asked again."""
-        order = self._orders.get(key)
+        order = self._names.get(key)
         if order is None:
             return []
         order.hear(Heard.SILENT)
@@ -460,12 +448,12 @@ class OrderTracker:
         """The sink took the report: its fills are seen from now on."""
         for fill in report.fills:
             self.fills.applied(fill.trade_key, fill.ts_event)
-        if (order := self._orders.get(report.state.key)) is not None:
+        if (order := self._names.get(report.state.key)) is not None:
             order.retry_tries = 0
 
     def undelivered(self, report: Report, now: Moment) -> None:
         """The sink did not take it: all it said is untold again, and is offered again later."""
-        order = self._orders.get(report.state.key)
+        order = self._names.get(report.state.key)
         if order is None:
             return
         untell(order, report, self.fills, now)
@@ -501,15 +489,12 @@ class OrderTracker:
 
     # --- bookkeeping
 
-    def _add(self, order: Tracked) -> None:
-        self._orders[order.key] = order
-
     def _stranger(self, ids: WireIds) -> Tracked:
         """An entry for an order that is not ours, or not known to be ours yet."""
         key = ids.client_order_id or ids.venue_order_id or ids.client_ref or ids.tx_hash or "unnamed"
         order = Tracked(key=key, ours=False, ids=ids, told=OrderStatus.INITIALIZED)
         order.hidden_until_ns = self.hold_until_ns
-        self._add(order)
+        self._names.add(order)
         return order
 
     def _foreign(self, named_so: WireIds) -> Tracked:
@@ -522,42 +507,9 @@ class OrderTracker:
         return order
 
     def _bind(self, order: Tracked, ids: WireIds, *, old_leg: bool = False) -> None:
-        """Every id names this order after this; a nameless stranger under one of them is taken in."""
-        venue_id = ids.venue_order_id
-        if venue_id is not None and venue_id not in order.legs:
-            stranger = self._by_venue.get(venue_id)
-            if stranger is not None and stranger is not order:
-                self._take_in(order, stranger)
-            # The end of a leg never seen before, while another one works, is the end of a replaced leg.
-            order.legs.insert(
-                -1 if old_leg and order.legs and order.working is not None else len(order.legs), venue_id
-            )
-            self._by_venue[venue_id] = order
-            if order.legs[-1] == venue_id:
-                order.version = None  # versions count within one leg
-        order.ids = merged_ids(order.ids, ids)
-        if order.legs and order.ids.venue_order_id != order.legs[-1]:
-            order.ids = merged_ids(order.ids, WireIds(venue_order_id=order.legs[-1]))
-        if ids.client_ref is not None:
-            self._by_ref[ids.client_ref] = order
-        if ids.tx_hash is not None:
-            self._by_hash[ids.tx_hash] = order
+        self._names.bind(order, ids, old_leg=old_leg)
         if any(isinstance(deadline, AfterHeight) for deadline in deadlines(order)):
             self._by_height[order.key] = order
-
-    def _take_in(self, order: Tracked, stranger: Tracked) -> None:
-        if stranger.told is not OrderStatus.INITIALIZED or stranger.ours:
-            self.counters.inc("orders.two_names")
-            text = f"orders {order.key} and {stranger.key} are one at the venue and were told as two"
-            self._notes.append(Alarm("order_told_twice", text))
-            return
-        if stranger.fate is Fate.SEEN:
-            order.hear(Heard.SHOWN)
-        order.waiting.update(stranger.waiting)
-        order.claimed_raw = max(order.claimed_raw, stranger.claimed_raw)
-        stranger.look_due_ns = stranger.fills_due_ns = None
-        stranger.told = OrderStatus.DENIED
-        self._orders.pop(stranger.key, None)
 
     def _retire(self, order: Tracked) -> None:
         if order.retired:
@@ -570,13 +522,9 @@ class OrderTracker:
             self._forget(oldest)
 
     def _forget(self, order: Tracked) -> None:
-        self._orders.pop(order.key, None)
+        self._names.forget(order)
         self.on_forgotten(order.key)
         self._by_height.pop(order.key, None)
-        for leg in order.legs:
-            self._by_venue.pop(leg, None)
-        self._by_ref.pop(order.ids.client_ref or "", None)
-        self._by_hash.pop(order.ids.tx_hash or "", None)
 
     # --- the steps
 
@@ -640,7 +588,7 @@ class OrderTracker:
 
     def _advance(self, order: Tracked, now: Moment) -> list[Action]:
         """Tell what is new, and plan what to ask."""
-        actions, self._notes = self._notes, []
+        actions = self._names.notes()
         if order.retry_ns is not None and order.retry_ns <= now.mono_ns:
             order.retry_ns = None
         if order.hidden_until_ns is not None and now.mono_ns >= order.hidden_until_ns:
