@@ -6,7 +6,8 @@ from typing import Any
 
 import bare_node as bare
 import pytest
-from nautilus_trader.model import OrderStatus, VenueOrderId
+from nautilus_trader.core import UUID4
+from nautilus_trader.model import OrderFilled, OrderFillVoided, OrderStatus, VenueOrderId
 
 
 def _fill(order: Any, trade_id: str, quantity: str) -> Any:
@@ -150,6 +151,59 @@ def test_late_fills_of_a_cancelled_order_are_taken_and_the_last_one_fills_it(las
         await _barrier(rig)
         assert rig.order(order).status == OrderStatus.FILLED
         assert [one.value for one in rig.order(order).trade_ids] == ["t1", "t2"]
+
+    _run(body)
+
+
+def _void(order: Any, trade_id: str) -> OrderFillVoided:
+    fills = [one for one in order.events() if isinstance(one, OrderFilled)]
+    (fill,) = (one for one in fills if one.trade_id.value == trade_id)
+    return OrderFillVoided(
+        trader_id=fill.trader_id,
+        strategy_id=fill.strategy_id,
+        instrument_id=fill.instrument_id,
+        client_order_id=fill.client_order_id,
+        venue_order_id=fill.venue_order_id,
+        account_id=fill.account_id,
+        correction_id=f"VOID-{trade_id}",
+        trade_id=fill.trade_id,
+        voided_qty=fill.last_qty,
+        order_side=fill.order_side,
+        order_type=fill.order_type,
+        last_px=fill.last_px,
+        currency=fill.currency,
+        liquidity_side=fill.liquidity_side,
+        event_id=UUID4(),
+        ts_event=2,
+        ts_init=2,
+        reconciliation=False,
+        commission_voided=fill.commission,
+        position_id=fill.position_id,
+        reason="planted",
+    )
+
+
+@pytest.mark.parametrize(
+    "status", [OrderStatus.PARTIALLY_FILLED, OrderStatus.VOIDED, OrderStatus.FILLED], ids=str
+)
+def test_a_void_order_takes_no_fill_and_an_order_of_another_name_does(status: OrderStatus) -> None:
+    async def body(rig: bare.Rig) -> None:
+        order = await _accepted(rig)
+        client = rig.execution["V"]
+        whole = bare.order_report(order, OrderStatus.FILLED, filled="0.010")
+        client._handle_report(whole, [_fill(order, "t1", "0.010")])
+        assert rig.order(order).filled_qty.raw == 0, "reports are taken up in a later turn"
+        await rig.until(lambda: rig.order(order).status == OrderStatus.FILLED, "filled")
+        client._handle_event(_void(rig.order(order), "t1"))
+        await rig.until(lambda: rig.order(order).status == OrderStatus.VOIDED, "void")
+        filled = "0.010" if status == OrderStatus.FILLED else "0.004"
+        client._handle_report(bare.order_report(order, status, filled=filled), [_fill(order, "t2", filled)])
+        await _barrier(rig)
+        assert (rig.order(order).status, rig.order(order).filled_qty.raw) == (OrderStatus.VOIDED, 0)
+        assert not rig.cache.positions_open()
+        again = bare.venue_report("trade-t2", OrderStatus.FILLED, filled="0.010")
+        client._handle_report(again, [bare.fill_report("trade-t2", "t2", "0.010")])
+        await rig.until(rig.cache.positions_open, "the position")
 
     _run(body)
 

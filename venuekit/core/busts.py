@@ -8,29 +8,54 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 from nautilus_trader.model import OrderStatus, Quantity
 
-from venuekit.core.order_state import FillVoided
+from venuekit.core.order_state import WORKING, Action, Alarm, FillVoided, Void
 
 if TYPE_CHECKING:
     from venuekit.core.order_state import Tracked
     from venuekit.interfaces.records import BustRecord, FillRecord, OrderRecord
 
 
-def discount(order: Tracked, fill: FillRecord) -> None:
-    """The fill, which was never delivered, is part of no total any more."""
+_MS = 1_000_000
+
+
+def claim(order: Tracked, filled_raw: int, ts_event: int) -> int:
+    """What a record of this time, which says that so much is filled, claims of the fills that stand.
+
+    One venue goes on counting what it took back, another does not. Only the second can say less than what was
+    filled before; until one record did, none counts what was taken back. Fills that are orders of their own
+    are no part of this one. Times are compared in milliseconds, because records may be dated so.
+    """
+    if not (order.voids or order.aside):
+        return filled_raw
+    at = ts_event // _MS
+    fills = (*order.fills.values(), *order.waiting.values(), *order.aside)
+    had = sum(fill.quantity.raw for fill in fills if fill.ts_event // _MS < at)
+    had += sum(void.raw for void in order.voids if void.ts_event // _MS <= at)
+    less = bool(order.voids) and filled_raw < had
+    order.voids_dropped |= less
+    counted = order.voids
+    if order.voids_dropped:
+        counted = [void for void in order.voids if void.ts_event // _MS >= at + less]
+    return filled_raw - sum(void.raw for void in counted) - sum(fill.quantity.raw for fill in order.aside)
+
+
+def discount(order: Tracked, fill: FillRecord, ts_event: int) -> None:
+    """The fill, which was never delivered, is part of no total any more: it was taken back at this time."""
     order.waiting.pop(fill.trade_key, None)
-    order.voided_raw += fill.quantity.raw
-    order.claimed_raw = max(order.filled_raw, order.claimed_raw - fill.quantity.raw)
+    order.voids.append(Void(fill.quantity.raw, ts_event))
+    claimed = max(order.claimed_raw - fill.quantity.raw, claim(order, *order.said))
+    order.claimed_raw = max(order.filled_raw, claimed)
 
 
 def take_back(order: Tracked, bust: BustRecord) -> list[FillVoided]:
     """The order without the fill, as the engine has it then; what was delivered is to be voided."""
     fill = order.fills.pop(bust.trade_key, None)
     if fill is None:
-        discount(order, order.waiting[bust.trade_key])
+        discount(order, order.waiting[bust.trade_key], bust.ts_event)
         return []
     order.filled_raw -= fill.quantity.raw
     order.notional_raw -= fill.quantity.raw * fill.price.raw
-    discount(order, fill)
+    discount(order, fill, bust.ts_event)
     order.void_told_raw += fill.quantity.raw
     if order.told is OrderStatus.FILLED:
         order.told = OrderStatus.VOIDED
@@ -43,6 +68,34 @@ def take_back(order: Tracked, bust: BustRecord) -> list[FillVoided]:
     return [FillVoided(state, fill, side, bust.ts_event)]
 
 
+def works_again(order: Tracked, record: OrderRecord) -> list[Action]:
+    """An alarm when the venue works an order on that is void, and so closed, in the engine."""
+    later = record.ts_event // _MS > order.ts_last // _MS
+    if order.told is not OrderStatus.VOIDED or record.status not in WORKING or not later:
+        return []
+    if "void_works" in order.alarmed:
+        return []
+    order.alarmed.add("void_works")
+    text = f"order {order.key} is void and the venue has it open: cancel it there if it is not wanted"
+    return [Alarm("void_works", text)]
+
+
+def set_aside(order: Tracked, fill: FillRecord) -> FillRecord:
+    """The fill, which is no part of this order any more, complete enough to stand for itself."""
+    del order.waiting[fill.trade_key]
+    fill = evolve(fill, side=fill.side or order.side)
+    order.aside.append(fill)
+    order.claimed_raw = max(order.filled_raw, order.claimed_raw - fill.quantity.raw)
+    return fill
+
+
+def lost_aside(order: Tracked, bust: BustRecord) -> None:
+    """A fill of this order that was set aside was taken back, too."""
+    for fill in [one for one in order.aside if one.trade_key == bust.trade_key]:
+        order.aside.remove(fill)
+        order.voids.append(Void(fill.quantity.raw, bust.ts_event))
+
+
 def without(
     record: OrderRecord, own: Sequence[FillRecord], taken: Sequence[FillRecord], unlisted: bool
 ) -> OrderRecord:
@@ -53,7 +106,9 @@ def without(
     if record.filled is None or not (taken or unlisted):
         return record
     claimed, lost = record.filled.raw, sum(fill.quantity.raw for fill in taken)
-    left = sum(fill.quantity.raw for fill in own) if unlisted else max(0, claimed - lost)
+    # Where records do not count what was taken back, what is shown is more than what is left of the claim.
+    shown = sum(fill.quantity.raw for fill in own)
+    left = shown if unlisted else max(shown, claimed - lost)
     if left >= claimed:
         return record
     filled = Quantity.from_raw(left, record.filled.precision)
@@ -64,5 +119,5 @@ def without(
 def write_off(order: Tracked) -> None:
     """What the order claims and no fill shows was taken back as well."""
     lacking = order.claimed_raw - order.filled_raw - order.waiting_raw
-    order.voided_raw += lacking
+    order.voids.append(Void(lacking, order.said[1]))
     order.claimed_raw -= lacking

@@ -223,6 +223,14 @@ class Ending:
     """A look-up said it, so that it is not half of a replacement."""
 
 
+@frozen
+class Void:
+    """Quantity that the venue took back, and the venue's time of that."""
+
+    raw: int
+    ts_event: int
+
+
 @define(eq=False)
 class Tracked:
     """Everything known of one order. Compared by identity."""
@@ -264,8 +272,14 @@ class Tracked:
     """Delivered fills."""
     waiting: dict[str, FillRecord] = field(factory=dict)
     """Fills known and not delivered yet."""
-    voided_raw: int = 0
-    """Quantity the venue took back; its order records may go on claiming it."""
+    voids: list[Void] = field(factory=list)
+    """What the venue took back; its order records may go on claiming it."""
+    voids_dropped: bool = False
+    """A record was seen that does not go on claiming it."""
+    said: tuple[int, int] = (0, -1)
+    """The filled quantity that the newest record said, and that record's time."""
+    aside: list[FillRecord] = field(factory=list)
+    """Fills that the engine refuses on this order; each is an order of its own there."""
     void_told_raw: int = 0
     """The part of it that the engine had: it works no more there, as if it were filled."""
     legs: list[str] = field(factory=list)
@@ -307,6 +321,11 @@ class Tracked:
         """The fate of the submit has moved by this evidence; what follows."""
         self.fate, then = SUBMIT.next(self.fate, heard)
         return then
+
+    @property
+    def voided_raw(self) -> int:
+        """Quantity the venue took back."""
+        return sum(void.raw for void in self.voids)
 
     @property
     def waiting_raw(self) -> int:

@@ -15,7 +15,7 @@ from attrs import define, field
 from nautilus_trader.model import OrderStatus
 
 from venuekit.core.agenda import SOON_NS, Agenda
-from venuekit.core.busts import discount, take_back, write_off
+from venuekit.core.busts import claim, discount, lost_aside, set_aside, take_back, works_again, write_off
 from venuekit.core.evidence import (
     contrary,
     deadlines,
@@ -62,6 +62,7 @@ from venuekit.core.telling import (
     close_modifies,
     count,
     modify_result,
+    ready_fills,
     reject,
     tell,
     untell,
@@ -332,8 +333,9 @@ class OrderTracker:
             return [Alarm("fill_too_old", f"fill {fill.trade_key} is older than all fills remembered")]
         if standing is not Standing.NEW:
             self.counters.inc("fills.duplicates")
-            if order is not None and self._early_busts.pop(fill.trade_key, None) is not None:
-                discount(order, fill)
+            busted_ns = self._early_busts.pop(fill.trade_key, None) if order is not None else None
+            if order is not None and busted_ns is not None:
+                discount(order, fill, busted_ns)
             return [] if order is None else self._advance(order, now)
         if order is None:
             order = self._stranger(fill.ids if named(fill.ids) else own_name(fill))
@@ -370,6 +372,8 @@ class OrderTracker:
             self._early_busts[bust.trade_key] = bust.ts_event
             return [Alarm("void_without_order", f"fill {bust.trade_key} of no known order was taken back")]
         self.counters.inc("fills.voided")
+        for parent in self:
+            lost_aside(parent, bust)
         return [*take_back(order, bust), *self._advance(order, now)]
 
     def apply_look_up(
@@ -531,8 +535,8 @@ class OrderTracker:
     def _take(self, order: Tracked, record: OrderRecord, now: Moment) -> list[Action]:
         """Merge one record into the order, end the modify it answers, and tell what is new."""
         if record.filled is not None:
-            order.claimed_raw = max(order.claimed_raw, record.filled.raw - order.voided_raw)
-        actions: list[Action] = []
+            self._claim(order, record.filled.raw, record.ts_event)
+        actions = works_again(order, record)
         if order.hear(said_by_record(order, record)) is Then.ALARM and order.ended:
             status = record.status.name if record.status is not None else "filled"
             text = f"order {order.key} was told as rejected and the venue shows it {status}"
@@ -548,6 +552,11 @@ class OrderTracker:
         if order.modifies:
             actions += modify_result(order, record)
         return actions + self._advance(order, now)
+
+    def _claim(self, order: Tracked, filled_raw: int, ts_event: int) -> None:
+        if ts_event >= order.said[1]:
+            order.said = (filled_raw, ts_event)
+        order.claimed_raw = max(order.claimed_raw, claim(order, filled_raw, ts_event))
 
     def _absorb(self, order: Tracked, record: OrderRecord) -> None:
         leg = record.ids.venue_order_id
@@ -572,7 +581,7 @@ class OrderTracker:
 
     def _end(self, order: Tracked, record: OrderRecord, status: OrderStatus) -> None:
         if status is OrderStatus.FILLED and order.quantity is not None and record.filled is None:
-            order.claimed_raw = max(order.claimed_raw, order.quantity.raw - order.voided_raw)
+            self._claim(order, order.quantity.raw, record.ts_event)
         order.ending = Ending(
             status=status,
             ts_event=record.ts_event,
@@ -595,6 +604,8 @@ class OrderTracker:
             reveal(order)
         if order.reportable and order.retry_ns is None and order.hidden_until_ns is None:
             actions += tell(order, self.fills, now, self._agenda.tick, self.semantics.modify_replaces_id)
+            for fill in ready_fills(order) if order.told is OrderStatus.VOIDED else ():
+                actions += self._set_aside(order, fill, now)
         if order.ended:
             order.cancel = None
             self._retire(order)
@@ -603,6 +614,18 @@ class OrderTracker:
             actions.append(SendCancel(order.key))
         self._agenda.plan(order, now)
         return actions
+
+    def _set_aside(self, order: Tracked, fill: FillRecord, now: Moment) -> list[Action]:
+        """The engine refuses fills of an order that is void there: told as an order of its own."""
+        fill = set_aside(order, fill)
+        own = self._stranger(own_name(fill))
+        own.hidden_until_ns = None
+        self._bind(own, own.ids)
+        own.waiting[fill.trade_key] = fill
+        own.hear(Heard.SHOWN)
+        from_own_words(own, fill, self.counters)
+        text = f"order {order.key} is void and has fill {fill.trade_key}, told as order {own.key}"
+        return [Alarm("fill_after_void", text), *self._advance(own, now)]
 
     def _submit_follows(
         self, order: Tracked, then: Then, why: str, now: Moment, post_only: bool = False

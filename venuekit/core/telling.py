@@ -46,11 +46,13 @@ UNTOLD = (OrderStatus.INITIALIZED, OrderStatus.SUBMITTED)
 
 def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replaces_id: bool) -> list[Action]:
     """Everything the engine has not been told of this order, in the order in which it may hear it."""
-    ready = ready_fills(order)
-    ready_raw = sum(fill.quantity.raw for fill in ready)
+    ready = _taken(order, ready_fills(order))
+    filled_raw = order.filled_raw + sum(fill.quantity.raw for fill in ready)
     assert order.quantity is not None
-    whole = order.filled_raw + order.void_told_raw + ready_raw >= order.quantity.raw > 0
-    complete = order.claimed_raw <= order.filled_raw + ready_raw and len(ready) == len(order.waiting)
+    full = filled_raw >= order.quantity.raw > 0
+    # What was taken back works no more there, as if it were filled.
+    whole = full or (order.void_told_raw > 0 and filled_raw + order.void_told_raw >= order.quantity.raw > 0)
+    complete = order.claimed_raw <= filled_raw and len(ready) == len(order.waiting)
     ending = final_ending(order, now, tick, replaces_id)
     actions: list[Action] = []
     if order.modifies:
@@ -59,7 +61,7 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
         elif now.mono_ns < order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS:
             return []
     if order.ended:
-        return actions + _late(order, book, ready, whole and not order.void_told_raw)
+        return actions + _late(order, book, ready, full)
     if ending is not None and order.fate is Fate.REFUSED:
         return [*actions, reject(order, ending.reason, ending.ts_event, ending.post_only_refusal)]
     if order.told in UNTOLD and (order.working is not None or order.waiting or ending is not None):
@@ -67,10 +69,9 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
     if order.told in WORKING and not order.modifies:
         actions += _changes(order)
     if ready:
-        void = bool(order.void_told_raw)
-        status = OrderStatus.FILLED if whole and not void else OrderStatus.PARTIALLY_FILLED
+        status = OrderStatus.FILLED if full else OrderStatus.PARTIALLY_FILLED
         actions += _fill(order, book, ready, status)
-        if whole and void:
+        if whole and not full:
             order.told = OrderStatus.VOIDED
     if ending is not None and complete and not order.ended:
         status = OrderStatus.EXPIRED if ending.status is OrderStatus.EXPIRED else OrderStatus.CANCELED
@@ -87,6 +88,21 @@ def ready_fills(order: Tracked) -> list[FillRecord]:
         if (fill.fee is not None or hurry) and (fill.side is not None or order.side is not None)
     ]
     return sorted(ready, key=lambda fill: (fill.ts_event, fill.trade_key))
+
+
+def _taken(order: Tracked, ready: list[FillRecord]) -> list[FillRecord]:
+    """Those of the ready fills that the engine takes: none once the order is void there."""
+    if order.told is OrderStatus.VOIDED:
+        return []
+    if order.ended or not order.void_told_raw:
+        return ready
+    assert order.quantity is not None
+    left = order.quantity.raw - order.void_told_raw - order.filled_raw
+    for number, fill in enumerate(ready, 1):
+        left -= fill.quantity.raw
+        if left <= 0:
+            return ready[:number]
+    return ready
 
 
 def final_ending(order: Tracked, now: Moment, tick: Tick | None, replaces_id: bool) -> Ending | None:

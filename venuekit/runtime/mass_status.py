@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 from nautilus_trader.model import OrderStatus
 
-from venuekit.core.order_state import ENDED, RAW_SCALE, Alarm
+from venuekit.core.order_state import ENDED, RAW_SCALE, Alarm, Void
 from venuekit.core.reconcile import Account, OrderWithFills, met, names_of
 from venuekit.errors import NotReady
 from venuekit.interfaces.reconciliation import Found, Query
@@ -237,7 +237,8 @@ class MassStatus:
             tracked = self._known_after(one)
             if one.record.filled is not None and one.given.filled is not None:
                 lost = one.given.filled.raw - one.record.filled.raw
-                tracked.voided_raw = max(tracked.voided_raw, lost)
+                if lost > tracked.voided_raw:
+                    tracked.voids.append(Void(lost - tracked.voided_raw, one.given.ts_event))
             state = self._tracker.state_of(tracked.key)
             if state is None:
                 continue

@@ -6,9 +6,13 @@ order that was whole with it is VOIDED, which is closed; another works on; a can
 
 from __future__ import annotations
 
+from itertools import permutations
+
+import pytest
 from nautilus_trader.model import OrderSide, OrderStatus
 from tracker_bench import Bench
 
+from venuekit.core.busts import without
 from venuekit.interfaces.records import Source, WireIds
 
 
@@ -164,3 +168,234 @@ def test_a_bust_is_in_the_journal_so_that_a_later_run_knows_it() -> None:
         later.tracker.fills.applied(trade_key, ts_event)
     later.bust("t1", at=2)
     assert later.engine.alarms == []
+
+
+# What records say after a bust. One venue goes on counting what it took back (`keeps`), another does not
+# (`drops`). Rows: the first fill and its bust, what later fills make, the records, and what is missing then.
+
+PART, CANCELED, FILLED = OrderStatus.PARTIALLY_FILLED, OrderStatus.CANCELED, OrderStatus.FILLED
+
+LATER = {
+    "keeps, nothing missing": ("0.400", [("t2", "0.300")], [(CANCELED, "0.700")], "0"),
+    "keeps, one missing": ("0.400", [("t2", "0.300")], [(CANCELED, "0.800")], "0.100"),
+    "drops, nothing missing": ("0.400", [("t2", "0.300")], [(CANCELED, "0.300")], "0"),
+    "drops, the only one missing": ("0.400", [], [(CANCELED, "0.300")], "0.300"),
+    "drops, one of two missing": ("0.400", [("t2", "0.100")], [(CANCELED, "0.300")], "0.200"),
+    "drops, seen before more was filled": ("0.400", [], [(PART, "0.000"), (CANCELED, "0.500")], "0.500"),
+    "drops, seen by a fill of before": ("0.400", [("t2", "0.500")], [(CANCELED, "0.800")], "0.300"),
+    "drops, whole again": ("0.400", [("t2", "0.600")], [(PART, "0.600"), (FILLED, "1.000")], "0.400"),
+}
+
+
+@pytest.mark.parametrize(("first", "later", "records", "missing"), LATER.values(), ids=LATER)
+def test_a_missing_fill_is_asked_for_after_a_bust_whatever_records_go_on_counting(
+    first: str, later: list[tuple[str, str]], records: list[tuple[OrderStatus, str]], missing: str
+) -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", first, at=1)
+    bench.bust("t1", at=2)
+    for n, (key, quantity) in enumerate(later):
+        bench.fill(key, quantity, at=3 + n)
+    for n, (status, filled) in enumerate(records):
+        bench.see(status, filled=filled, at=10 + n)
+    bench.wait(1)
+    order = bench.engine.orders["O-1"]
+    if missing == "0":
+        assert order.status == CANCELED
+        bench.wait(60)
+        assert (bench.fetches, bench.engine.alarms) == ([], [])
+        return
+    assert bench.fetches, "history is asked for it"
+    assert order.status != CANCELED, "fills come before ends"
+    bench.fill("t9", missing, at=9)
+    bench.wait(60)
+    assert order.is_closed
+    assert bench.fetches == bench.fetches[:1], "and it is asked for no more"
+    kinds = {kind for kind, _ in bench.engine.alarms}
+    assert "fills_missing" not in kinds
+
+
+def test_a_record_that_overtakes_its_bust_is_judged_again_when_the_bust_comes() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.see(CANCELED, filled="0.300", at=5)
+    bench.bust("t1", at=3)
+    bench.wait(1)
+    assert bench.fetches
+    bench.fill("t2", "0.300", at=4)
+    assert str(bench.engine.orders["O-1"].filled_qty) == "0.300"
+    bench.wait(60)
+    assert bench.engine.alarms == []
+
+
+def test_an_older_record_says_nothing_of_what_a_bust_dropped() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.bust("t1", at=5)
+    bench.see(PART, filled="0.000", at=6)
+    bench.see(PART, filled="0.400", at=1)
+    bench.see(PART, filled="0.400", at=4, source=Source.PAGE)
+    bench.wait(60)
+    assert (bench.fetches, bench.engine.alarms) == ([], [])
+
+
+# A venue that puts back to work what it took back. The engine takes no fill of an order that is VOIDED.
+
+
+def test_a_fill_of_an_order_that_is_void_is_told_as_an_order_of_its_own() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "1.000", at=1)
+    bench.bust("t1", at=2)
+    assert bench.engine.orders["O-1"].status == OrderStatus.VOIDED
+    bench.see(OrderStatus.ACCEPTED, filled="0.000", at=3)
+    assert [kind for kind, _ in bench.engine.alarms] == ["void_works"], "nobody sees it in the engine"
+    bench.fill("t2", "0.700", "101.0", at=4)
+    bench.see(PART, filled="0.700", at=4)
+    assert bench.events() == ["submitted", "accepted", "filled 1.000@100.0 t1", "voided t1"]
+    (made,) = bench.engine.external.values()
+    assert (made.status, str(made.filled_qty), str(made.avg_px)) == (FILLED, "0.700", "101.0")
+    assert bench.engine.commissions["t2"].startswith("0.01"), "with its fee"
+    assert [kind for kind, _ in bench.engine.alarms] == ["void_works", "fill_after_void"]
+    bench.positions.apply_snapshot([bench.position("0.700", at=9)])
+    bench.fill("t2", "0.700", "101.0", at=4, source=Source.PAGE)
+    bench.see(FILLED, filled="1.000", at=5)
+    bench.wait(1)
+    assert bench.fetches, "0.3 are missing"
+    bench.fill("t3", "0.300", at=5, source=Source.PAGE)
+    bench.wait(60)
+    assert sorted(str(one.filled_qty) for one in bench.engine.external.values()) == ["0.300", "0.700"]
+    assert [kind for kind, _ in bench.engine.alarms] == ["void_works", "fill_after_void", "fill_after_void"]
+
+
+def test_a_fill_that_was_set_aside_can_be_taken_back_too() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "1.000", at=1)
+    bench.bust("t1", at=2)
+    bench.fill("t2", "1.000", at=4)
+    bench.bust("t2", at=5)
+    (made,) = bench.engine.external.values()
+    assert (made.status, str(made.filled_qty)) == (OrderStatus.VOIDED, "0.000")
+    bench.wait(60)
+    assert bench.fetches == []
+
+
+def test_a_venue_that_drops_can_fill_again_and_again_what_it_takes_back() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "1.000", at=1)
+    bench.bust("t1", at=2)
+    bench.fill("t2", "1.000", at=4)
+    bench.bust("t2", at=5)
+    bench.see(PART, filled="0.000", at=5)
+    bench.see(FILLED, filled="1.000", at=7)
+    bench.wait(1)
+    assert bench.fetches
+    bench.fill("t3", "1.000", at=7, source=Source.PAGE)
+    bench.wait(60)
+    assert [str(one.filled_qty) for one in bench.engine.external.values()] == ["0.000", "1.000"]
+    assert "fills_missing" not in {kind for kind, _ in bench.engine.alarms}
+
+
+def test_a_fill_that_was_set_aside_and_not_taken_is_offered_again() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "1.000", at=1)
+    bench.bust("t1", at=2)
+    bench.engine.fail_reports = 1
+    bench.fill("t2", "1.000", at=4)
+    assert bench.engine.external == {}
+    bench.wait(60)
+    (made,) = bench.engine.external.values()
+    assert (made.status, str(made.filled_qty)) == (FILLED, "1.000")
+
+
+FILLS = (("t2", "0.300", 4), ("t3", "0.500", 5), ("t4", "0.200", 6))
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+@pytest.mark.parametrize("fees", [True, False], ids=["one by one", "all at once"])
+def test_every_fill_after_a_bust_reaches_the_engine_once_in_any_order(
+    order: tuple[int, ...], fees: bool
+) -> None:
+    # 0.4 of 1.0 is void: the engine's order takes fills up to the one with which 0.6 is reached.
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.bust("t1", at=2)
+    rows = [FILLS[n] for n in order]
+    if not fees:
+        # They wait for their fees while a change is pending, and are told together.
+        bench.engine.pending_update(bench.engine.orders["O-1"])
+        number = bench.tracker.want_modify("O-1", None, None, None, bench.now)
+        bench.tracker.modifying("O-1", number, bench.now)
+    for key, quantity, at in rows:
+        bench.fill(key, quantity, at=at)
+    bench.see(FILLED, filled="1.000", at=6)
+    bench.wait(60)
+    made = list(bench.engine.external.values())
+    own = bench.engine.orders["O-1"]
+    total = own.filled_qty.as_decimal() + sum(one.filled_qty.as_decimal() for one in made)
+    assert str(total) == "1.000"
+    assert own.is_closed
+    assert all(one.status == FILLED for one in made)
+    assert bench.engine.violations == []
+    lines = [line for line in bench.engine.log if " filled " in line]
+    assert sorted(line.rsplit(" ", 1)[1] for line in lines) == ["t1", "t2", "t3", "t4"]
+    assert {kind for kind, _ in bench.engine.alarms} <= {"fill_after_void"}
+    assert len(bench.engine.alarms) == len(made)
+
+
+@pytest.mark.parametrize("end", [CANCELED, OrderStatus.EXPIRED])
+def test_an_order_that_had_ended_before_the_bust_takes_all_its_late_fills_itself(end: OrderStatus) -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.see(end, filled="0.400", at=2)
+    bench.bust("t1", at=3)
+    bench.fill("t2", "0.600", at=2)
+    bench.fill("t3", "0.400", at=2)
+    order = bench.engine.orders["O-1"]
+    assert (order.status, str(order.filled_qty)) == (FILLED, "1.000")
+    assert bench.tracker.get("O-1").told == FILLED
+    assert (bench.engine.external, bench.engine.alarms) == ({}, [])
+
+
+def test_one_fill_that_is_larger_than_what_is_left_beside_the_void_is_taken_whole() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.bust("t1", at=2)
+    bench.fill("t2", "1.000", at=3)
+    order = bench.engine.orders["O-1"]
+    assert (order.status, str(order.filled_qty)) == (FILLED, "1.000")
+    assert bench.tracker.get("O-1").told == FILLED
+    assert (bench.engine.external, bench.engine.alarms) == ({}, [])
+
+
+# A page that shows what was taken back: the record's claim, the fills that stand, those that were taken back.
+
+PAGES = {
+    "keeps": ("1.000", ["0.600"], ["0.400"], False, ("0.600", CANCELED)),
+    "keeps, another one missing": ("1.000", ["0.500"], ["0.400"], False, ("0.600", CANCELED)),
+    "drops and filled again": ("1.000", ["0.600", "0.400"], ["0.400"], False, ("1.000", FILLED)),
+    "drops": ("0.300", ["0.300"], ["0.400"], False, ("0.300", FILLED)),
+    "not shown any more": ("1.000", ["0.600"], [], True, ("0.600", CANCELED)),
+    "nothing was taken back": ("1.000", ["0.600"], [], False, ("1.000", FILLED)),
+}
+
+
+@pytest.mark.parametrize(("claims", "own", "taken", "unlisted", "left"), PAGES.values(), ids=PAGES)
+def test_a_start_reports_what_stands_of_an_order(
+    claims: str, own: list[str], taken: list[str], unlisted: bool, left: tuple[str, OrderStatus]
+) -> None:
+    bench = Bench()
+    record = bench.record(FILLED, filled=claims)
+    fills = [bench.fill_record(f"t{n}", quantity) for n, quantity in enumerate(own)]
+    gone = [bench.fill_record(f"g{n}", quantity) for n, quantity in enumerate(taken)]
+    after = without(record, fills, gone, unlisted)
+    assert (str(after.filled), after.status) == left
