@@ -79,3 +79,51 @@ def test_block_windows_hold_their_rate_in_every_span_of_blocks(steps):
         uses += [height] * len(granted)
     for at in uses:
         assert sum(1 for use in uses if at - 2 < use <= at) <= 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*OPS, "withdraw", "refusal"]), st.integers(min_value=0, max_value=300_000_000)
+        ),
+        max_size=60,
+    )
+)
+def test_to_take_at_once_is_to_ask_and_be_granted(script):
+    """Twins, of which one is asked the short way first, let the same requests go at the same times."""
+    short, long = Limiter(OPS, BUCKETS), Limiter(OPS, BUCKETS)
+    now = 0
+    waiting: dict[int, tuple[int, str]] = {}
+    """By ticket of the long one: the ticket of the short one, and what it is for."""
+
+    def both_grant() -> None:
+        granted, long_wait = long.grant(now)
+        expected = [waiting.pop(ticket)[0] for ticket in granted]
+        found, short_wait = short.grant(now)
+        assert found == expected
+        # Levels are binary fractions that were refilled at other moments.
+        assert abs((short_wait or 0) - (long_wait or 0)) <= 2
+
+    for op, pause in script:
+        now += pause
+        if op == "withdraw":
+            if waiting:
+                ticket = min(waiting)
+                long.withdraw(ticket)
+                short.withdraw(waiting.pop(ticket)[0])
+            both_grant()
+        elif op == "refusal":
+            for one in (short, long):
+                one.apply_refusal("submit", now, 200_000_000)
+        elif waiting:
+            assert not short.take(op, now)
+            waiting[long.ask(op, now)] = (short.ask(op, now), op)
+            both_grant()
+        else:
+            ticket = long.ask(op, now)
+            if short.take(op, now):
+                assert long.grant(now) == ([ticket], None)
+            else:
+                waiting[ticket] = (short.ask(op, now), op)
+                both_grant()

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExecutionService", "MassStatusParts", "PermitSource", "PrivateSession"]
 
+_NO_IDS = WireIds()
 _HIDDEN_NS = 120_000_000_000
 """Orders of an earlier run wait this long for a mass status before they are reported on their own."""
 
@@ -602,7 +603,7 @@ class ExecutionService:
         now = self._delivery.now()
         for key in job.keys:
             if job.kind is CommandKind.SUBMIT:
-                self._tracker.sending(key, prepared.ids.get(self._name(key), WireIds()), now)
+                self._tracker.sending(key, prepared.ids.get(self._name(key), _NO_IDS), now)
             elif job.kind is CommandKind.MODIFY:
                 self._tracker.modifying(key, job.number, now)
             else:
@@ -612,7 +613,7 @@ class ExecutionService:
         order = self._delivery.orders.get(key)
         if order is None:
             return None
-        ids = prepared.ids.get(self._name(key), WireIds())
+        ids = prepared.ids.get(self._name(key), _NO_IDS)
         return Intent(job.kind.value, prepared.request.op, facts_of(order), plain_ids(ids), stamp.wall_ns)
 
     def on_repeated(self, job: Job) -> None:

@@ -57,7 +57,10 @@ class Pacer:
 
     async def permit(self, op: str) -> None:
         """Return when every bucket of `op` has room; cancels first, then submits, then reads."""
-        ticket = self._limiter.ask(op, self._clock.mono_ns())
+        now_ns = self._clock.mono_ns()
+        if self._limiter.take(op, now_ns):
+            return
+        ticket = self._limiter.ask(op, now_ns)
         future = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
         self._turn()

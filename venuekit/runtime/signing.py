@@ -10,12 +10,18 @@ from venuekit.errors import FixNeeded
 from venuekit.interfaces.signer import Signed, Signer, SignRequest, SteppedSigner, Where
 from venuekit.interfaces.time import Clock
 
+NOTICED_NS = 100_000
+"""A stretch that is shorter keeps nobody waiting; a turn of the loop would cost an order as much."""
+
 
 class SigningRoom:
     """Runs the signer of one account where it asks to be run."""
 
     def __init__(self, signer: Signer | None, clock: Clock) -> None:
         self._signer = signer
+        # Asked once: the question costs more than the rest of this class does.
+        stepped: object = signer
+        self._stepped = stepped if isinstance(stepped, SteppedSigner) else None
         self._clock = clock
         self._pool: ThreadPoolExecutor | None = None
 
@@ -35,11 +41,13 @@ class SigningRoom:
             raise FixNeeded("this command must be signed and the account has no signer")
         if signer.where is not Where.INLINE:
             return await self._in_thread(lambda: signer.sign(request))
-        if not isinstance(signer, SteppedSigner):
+        if self._stepped is None:
+            started_ns = self._clock.mono_ns()
             signed = signer.sign(request)
-            await self._yield()
+            if self._clock.mono_ns() - started_ns > NOTICED_NS:
+                await self._yield()
             return signed
-        for step in signer.sign_steps(request):
+        for step in self._stepped.sign_steps(request):
             if step is not None:
                 return step
             await self._yield()

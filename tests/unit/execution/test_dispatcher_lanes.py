@@ -589,6 +589,26 @@ def test_a_command_given_in_the_turn_of_the_stop_is_answered(nonces: NonceRule) 
     run(body)
 
 
+@pytest.mark.parametrize(("took_ns", "others_ran"), [(100_000, []), (100_001, [1])])
+def test_a_signature_that_took_long_lets_others_run_before_it_is_used(took_ns, others_ran):
+    async def body() -> None:
+        clock = ManualClock()
+
+        class Slow:
+            where = Where.INLINE
+
+            def sign(self, request):
+                clock.advance(took_ns)
+                return Signed(b"t", b"d")
+
+        ran: list[int] = []
+        asyncio.get_running_loop().call_soon(ran.append, 1)
+        await SigningRoom(Slow(), clock).sign(SignRequest("toy", "x", {}))
+        assert ran == others_ran
+
+    run(body)
+
+
 def test_a_thread_signer_does_not_hold_the_loop() -> None:
     class Threaded:
         public, where = "toy", Where.THREAD
