@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from attrs import asdict, define, field, frozen
+from attrs import define, field, fields, frozen
 
 from venuekit.errors import CaptureError
 from venuekit.runtime.journal import Intent, MemoryJournal, OrderFacts
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 MOST_ENDED = 50_000
 """Ended orders that keep their last line: which strategy an old fill belongs to."""
+
+_FACTS = tuple(one.name for one in fields(OrderFacts))
+_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""Made once: `json.dumps` makes one for every line that is not written its usual way."""
 
 
 class Kind(StrEnum):
@@ -58,7 +62,7 @@ class Entry:
 
 def encode_intent(intent: Intent) -> str:
     """The body of an intent."""
-    facts = {name: value for name, value in asdict(intent.facts).items() if value not in (None, False)}
+    facts = {name: value for name in _FACTS if (value := getattr(intent.facts, name)) not in (None, False)}
     return _text({"command": intent.command, "op": intent.op, "facts": facts, "ids": dict(intent.ids)})
 
 
@@ -76,10 +80,6 @@ def encode_closed(status: str, facts: OrderFacts | None, ids: Mapping[str, Plain
     """The body of an end: all that is left of the order once its other lines are dropped."""
     whose = {"strategy_id": facts.strategy_id, "instrument_id": facts.instrument_id} if facts else {}
     return _text({"status": status, **whose, "ids": dict(ids)})
-
-
-def _text(body: Mapping[str, object]) -> str:
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
 @define
@@ -101,22 +101,30 @@ class Replay:
     def apply(self, entry: Entry) -> None:
         """The line is part of the memory; raise `CaptureError` for one that cannot be read."""
         said = entry.said()
-        self.last_seq = max(self.last_seq, entry.seq)
-        self.lines += 1
         try:
-            self._apply(entry, said)
+            if entry.kind is Kind.INTENT:
+                self.apply_intent(entry, parse_intent(said, entry.ts_ns))
+            else:
+                self._seen(entry)
+                self._apply(entry, said)
         except (KeyError, TypeError, ValueError) as error:
             raise CaptureError(f"entry {entry.seq} of the journal cannot be read") from error
 
+    def apply_intent(self, entry: Entry, intent: Intent) -> None:
+        """The same for the line that says this intent: whoever wrote it need not read it."""
+        self._seen(entry)
+        if intent.command == "submit":
+            self.strategies[entry.name] = intent.facts.strategy_id
+        self.memory.intent([intent])
+        self._keep(entry)
+
+    def _seen(self, entry: Entry) -> None:
+        self.last_seq = max(self.last_seq, entry.seq)
+        self.lines += 1
+
     def _apply(self, entry: Entry, said: Mapping[str, object]) -> None:
         name = entry.name
-        if entry.kind is Kind.INTENT:
-            intent = parse_intent(said, entry.ts_ns)
-            if intent.command == "submit":
-                self.strategies[name] = intent.facts.strategy_id
-            self.memory.intent([intent])
-            self._keep(entry)
-        elif entry.kind is Kind.OBSERVED:
+        if entry.kind is Kind.OBSERVED:
             self.memory.observed(name, _plain(said["ids"]), str(said["status"]), entry.ts_ns)
             self._keep(entry)
         elif entry.kind is Kind.FILLED:

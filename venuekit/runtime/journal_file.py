@@ -135,7 +135,10 @@ class FileJournal:
 
     def intent(self, intents: Sequence[Intent]) -> None:
         """See `Journal`."""
-        self._write(with_intent(intents, self._state.last_seq + 1))
+        entries = with_intent(intents, self._state.last_seq + 1)
+        self._write(entries)
+        for entry, intent in zip(entries, intents, strict=True):
+            self._state.apply_intent(entry, intent)
 
     def observed(self, client_order_id: str, ids: Mapping[str, Plain], status: str, ts_ns: int) -> None:
         """See `Journal`."""
@@ -196,7 +199,9 @@ class FileJournal:
     # --- writing
 
     def _line(self, ts_ns: int, kind: Kind, name: str, body: str) -> None:
-        self._write([Entry(self._state.last_seq + 1, ts_ns, kind, name, body)])
+        entry = Entry(self._state.last_seq + 1, ts_ns, kind, name, body)
+        self._write([entry])
+        self._state.apply(entry)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         if self._closed:
@@ -212,8 +217,6 @@ class FileJournal:
             raise CaptureError(
                 f"{self.path.name} could not be written: {error}", hint="check the disk it is on."
             ) from error
-        for entry in entries:
-            self._state.apply(entry)
         if self._upkeep is not None:
             self._upkeep.writes += 1
 

@@ -22,6 +22,8 @@ _BREATH_SECS = 0.005
 _BUSY_BYTES = 8 << 20
 _MOST_BYTES = 256 << 20
 _CHUNK, _CHUNK_BUSY = 5_000, 200
+_AT_ONCE = 50
+"""Lines dropped at once; the writer waits meanwhile."""
 _WAIT_SECS = 1.0
 
 
@@ -100,8 +102,8 @@ class Upkeep:
     def _drop(self, db: sqlite3.Connection, most: int) -> bool:
         """True when lines were dropped."""
         dead = self._take_dead(most)
-        for start in range(0, len(dead), _CHUNK_BUSY):
-            chunk = dead[start : start + _CHUNK_BUSY]
+        for start in range(0, len(dead), _AT_ONCE):
+            chunk = dead[start : start + _AT_ONCE]
             with self._mutex:
                 db.execute("BEGIN IMMEDIATE")
                 try:

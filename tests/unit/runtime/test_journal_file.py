@@ -85,6 +85,7 @@ def test_the_next_owner_remembers_what_a_memory_would(path: Path, tmp_path: Path
     plain, journal = MemoryJournal(), opened(path)
     steps(plain)
     steps(journal)
+    assert list(journal.open_intents()) == list(plain.open_intents())
     if clean:
         journal.close()
     else:
