@@ -15,8 +15,8 @@ from nautilus_trader.trading import Strategy
 MOST_LOTS = 400
 """No position grows beyond that many steps of the instrument's size."""
 MOST_OPEN = 12
-FLAT = 0.25
-"""Of every cycle each market is closed and left alone for that part, one market after the other."""
+FLAT = 0.5
+"""Of every cycle each market is closed and left alone for that part: there is always one that trades."""
 
 
 class EventFile:

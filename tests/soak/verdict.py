@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 from slope import Line, line
 
 MOST_MIB_AN_HOUR = 1.0
-CYCLE_SECS = 300.0
+CYCLE_SECS = 180.0
 """After that long the strategy has done everything once, and resident memory comes back to where it was."""
 MOST_BLOCKS = 16_000
 """Of Python's small blocks, an hour: a mebibyte of them at 64 bytes."""
