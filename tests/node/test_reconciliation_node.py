@@ -13,11 +13,13 @@ from pathlib import Path
 import bare_node as bare
 import pytest
 from attrs import evolve
+from nautilus_trader.model import OrderStatus, OrderType
 from paradex_rig import BTC, KEY_VARIABLE, Exchange, exchange, until
 from venuekit_paradex.sim import SIMULATOR
 
 from venuekit.host.config import NodeConfig, NodeSection, parse_config
 from venuekit.nautilus.node import VenueNode
+from venuekit.sim.records import NewOrder, OrderKind, Side
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +75,62 @@ def test_fills_during_a_start_are_counted_once_and_nothing_is_made_up(lag_ms: st
             assert net(node) == truth
             assert [order for order in node.cache.orders() if order.tags == ["RECONCILIATION"]] == []
             assert made > 2, "it was a start with fills"
+            node.handle.stop()
+            ending = await running
+            assert ending.code == 0, ending.message
+            node.dispose()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+STOPS = {
+    OrderKind.STOP_MARKET: (OrderType.STOP_MARKET, None),
+    OrderKind.STOP_LIMIT: (OrderType.STOP_LIMIT, Decimal(69_000)),
+    OrderKind.TAKE_PROFIT_MARKET: (OrderType.MARKET_IF_TOUCHED, None),
+    OrderKind.TAKE_PROFIT_LIMIT: (OrderType.LIMIT_IF_TOUCHED, Decimal(94_000)),
+}
+
+
+def test_trigger_orders_that_somebody_placed_elsewhere_are_in_the_node() -> None:
+    """They cannot be placed from here, but the venue's own pages put them beside every position."""
+
+    async def main() -> None:
+        async with exchange() as x:
+            node = node_on(x)
+
+            def place() -> None:
+                for kind, (_, price) in STOPS.items():
+                    far = Decimal(95_000 if kind.name.startswith("TAKE") else 70_000)
+                    tags = {"type": kind.value}
+                    x.exchange.submit(
+                        NewOrder(
+                            account=x.account,
+                            market=BTC,
+                            side=Side.SELL,
+                            quantity=Decimal("0.01"),
+                            kind=kind,
+                            price=price,
+                            trigger_price=far,
+                            tags=tags,
+                        )
+                    )
+
+            def known() -> list[tuple[OrderType, str, OrderStatus]]:
+                return sorted(
+                    ((one.order_type, one.trigger_type.name, one.status) for one in node.cache.orders_open()),
+                    key=str,
+                )
+
+            def wanted(times: int) -> list[tuple[OrderType, str, OrderStatus]]:
+                rows = [(kind, "MARK_PRICE", OrderStatus.ACCEPTED) for kind, _ in STOPS.values()]
+                return sorted(rows * times, key=str)
+
+            place()
+            running = asyncio.ensure_future(node.run())
+            await until(lambda: node.handle.is_running, "the node runs")
+            await until(lambda: known() == wanted(1), "those of before the start")
+            place()
+            await until(lambda: known() == wanted(2), "those of while it runs")
             node.handle.stop()
             ending = await running
             assert ending.code == 0, ending.message

@@ -17,6 +17,7 @@ from nautilus_trader.model import (
     PositionStatusReport,
     Quantity,
     TradeId,
+    TriggerType,
     VenueOrderId,
 )
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nautilus_trader.model import AccountId, Currency
 
     from venuekit.core.order_state import OrderState
+    from venuekit.interfaces.manifest import Manifest
     from venuekit.interfaces.records import FillRecord, PositionRecord
 
 LONGEST_TRADE_ID = 36
@@ -45,6 +47,14 @@ class Reporter:
 
     venue: str
     account_id: AccountId
+    triggers: frozenset[str] = frozenset()
+    """What the venue triggers orders on; which of several, no report says."""
+
+    @classmethod
+    def of(cls, manifest: Manifest, account_id: AccountId) -> Reporter:
+        """The reporter of one account at the venue of this manifest."""
+        triggers = manifest.orders.trigger_types if manifest.orders is not None else frozenset[str]()
+        return cls(manifest.venue, account_id, triggers)
 
     def venue_order_id(self, raw: str) -> VenueOrderId:
         """Nautilus has one namespace of venue order ids per node, so every id carries its venue."""
@@ -75,11 +85,18 @@ class Reporter:
             client_order_id=ClientOrderId(name) if name is not None else None,
             price=state.price,
             trigger_price=state.trigger_price,
+            trigger_type=self._trigger_type(state),
             avg_px=state.avg_px,
             post_only=state.post_only,
             reduce_only=state.reduce_only,
             cancel_reason=state.reason or None,
         )
+
+    def _trigger_type(self, state: OrderState) -> TriggerType | None:
+        """Without one Nautilus makes no order of a report with a trigger price."""
+        if state.trigger_price is None:
+            return None
+        return TriggerType.from_str(*self.triggers) if len(self.triggers) == 1 else TriggerType.DEFAULT
 
     def fill(self, fill: FillRecord, state: OrderState, currency: Currency, ts_init: int) -> FillReport:
         """The fill as part of its order; `currency` is used for a fee that no source ever said (zero)."""

@@ -163,7 +163,7 @@ class ExecutionService:
         self._scope = TaskScope("execution", counters, log)
         self._signing = SigningRoom(parts.signer, clock)
         self._positions = PositionBook()
-        self._reporter = Reporter(manifest.venue, account_id)
+        self._reporter = Reporter.of(manifest, account_id)
         self._tracker = OrderTracker(manifest.semantics, counters)
         self._reads = AccountReads(parts.reads, self._scope, counters, log, self._on_answer)
         self._delivery = Delivery(

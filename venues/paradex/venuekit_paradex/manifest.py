@@ -142,6 +142,8 @@ MANIFEST = Manifest(
         post_only=True,
         reduce_only=True,
         cancel_all=True,
+        # Such orders are not placed from here; those placed elsewhere are told.
+        trigger_types=frozenset({"MARK_PRICE"}),
     ),
     ids=IdRules(client_id_pattern=r"[A-Za-z0-9._:\-]+", client_id_max=64),
     semantics=Semantics(lookup_settles_ms=2_000, history_lag_ms=5_000, busts=True),
