@@ -260,6 +260,8 @@ def test_the_life_of_an_order_on_the_private_channels(bench) -> None:
     assert (new["status"], new["client_id"], new["id"]) == ("NEW", "c-1", result["order"]["id"])
     assert (opened["status"], opened["remaining_size"], opened["avg_fill_price"]) == ("OPEN", "0.5", "83500")
     assert opened["seq_no"] > new["seq_no"]
+    # The venue numbers the states of an order on both roads independently.
+    assert bench.rest("GET", f"/orders/{opened['id']}").json["seq_no"] > opened["seq_no"] + 10**15
     (fill,) = stream.take("fills.ALL")
     assert (fill["size"], fill["liquidity"], fill["client_id"]) == ("1", "TAKER", "c-1")
     (position,) = stream.take("positions")

@@ -186,6 +186,7 @@ def test_plain_http_on_the_stream_port_and_oversized_bodies() -> None:
         refused = await fetch("-i", stream)
         assert refused.startswith("HTTP/1.1 426")
         assert "Upgrade: websocket" in refused
+        assert "Access-Control-Allow-Origin: *" in refused
         big = DATA.parent / "data/specs/openapi-prod.json"
         sent = big.read_bytes() * (1 + (2 << 20) // big.stat().st_size)
         reader, writer = await asyncio.open_connection("127.0.0.1", int(base.rsplit(":", 1)[1]))
