@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from account_rig import Rig, load
+from attrs import evolve
 from engine_double import limit
 from memory_wire import answers, never_left, reply_lost, request_lost
 from nautilus_trader.model import OrderSide, OrderStatus, Price, Quantity
 
 from venuekit.errors import SendFailed
+from venuekit.interfaces.manifest import Bucket, Scope, Seconds
 from venuekit.interfaces.records import BalanceRecord, Source
 from venuekit.interfaces.request import Evidence, Reply
 from venuekit.runtime.clock import ManualClock
 from venuekit.runtime.journal import MemoryJournal
+from venuekit.runtime.pacer import Pacer
 from venuekit.runtime.session import SessionState
 
 
@@ -161,6 +164,38 @@ def test_a_cancel_is_held_until_the_index_is_known() -> None:
         assert rig.events("O-1") == ["submitted", "accepted", "canceled"]
 
     run(body)
+
+
+def test_what_waits_for_room_under_a_limit_holds_no_cancel_of_the_others() -> None:
+    async def whole() -> None:
+        clock = ManualClock()
+        module = load("nonce_venue", "nonce_exchange")
+        rig = Rig("nonce_venue", module.NonceExchange(clock), clock)
+        rig.manifest = evolve(
+            rig.manifest,
+            buckets={"tx": Bucket(Scope.ACCOUNT, 1, Seconds(30), 2)},
+            semantics=evolve(rig.manifest.semantics, cancel_needs_venue_id=False),
+        )
+        rig.pacer = Pacer(rig.manifest, clock, rig.counters)
+        await rig._compose(module.ToySigner())
+        await rig.started()
+        orders = [rig.engine.add(limit(f"O-{n}", rig.iid)) for n in range(1, 5)]
+        rig.service.submit(orders)
+        await rig.run(1_000)
+        assert [tx["op"] for tx in rig.exchange.commands()] == ["create", "create"]
+        for order in orders:
+            rig.engine.pending_cancel(order)
+        rig.service.cancel_all(rig.iid, None, orders)
+        await rig.run(31_000)
+        assert [tx["op"] for tx in rig.exchange.commands()] == ["create", "create", "cancel_all"]
+        assert [rig.events(f"O-{n}")[-1] for n in range(1, 5)] == ["canceled", "canceled", *["submitted"] * 2]
+        # The others follow one by one, each with its cancel behind it.
+        await rig.run(130_000)
+        assert [tx["op"] for tx in rig.exchange.commands()][3:] == ["create", "cancel"] * 2
+        assert {order.status for order in orders} == {OrderStatus.CANCELED}
+        await rig.stop()
+
+    asyncio.run(whole())
 
 
 def test_a_cancel_that_never_left_is_sent_once_the_order_is_seen_open() -> None:

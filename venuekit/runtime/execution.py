@@ -13,6 +13,7 @@ from venuekit.core.denial import (
     deny_modify,
     deny_submit,
 )
+from venuekit.core.fate import Fate
 from venuekit.core.order_state import ENDED
 from venuekit.core.orders import OrderTracker
 from venuekit.core.reconcile import PositionBook
@@ -44,6 +45,7 @@ from venuekit.runtime.dispatcher import (
     Dispatcher,
     Job,
     PermitSource,
+    StreamGate,
     clock_was_right,
 )
 from venuekit.runtime.journal import Intent, plain_ids
@@ -87,7 +89,7 @@ _HIDDEN_NS = 120_000_000_000
 """Orders of an earlier run wait this long for a mass status before they are reported on their own."""
 
 
-class PrivateSession(Protocol):
+class PrivateSession(StreamGate, Protocol):
     """What the service needs of the private stream's session; it starts and stops it."""
 
     async def start(self) -> None:
@@ -100,15 +102,6 @@ class PrivateSession(Protocol):
 
     def reconnect(self, why: str) -> None:
         """The connection ends and another one is opened at once."""
-        ...
-
-    @property
-    def sendable(self) -> bool:
-        """See `StreamGate`."""
-        ...
-
-    async def until_live(self, within_ns: int) -> bool:
-        """See `StreamGate`."""
         ...
 
 
@@ -514,7 +507,7 @@ class ExecutionService:
         return tracked
 
     def _want_cancel(self, order: Order) -> str | None:
-        """The key of an order whose cancel must be sent now."""
+        """The key of an order whose cancel must be sent now, alone or with others."""
         tracked = self._entry(order)
         if tracked.ended:
             shown = self._delivery.venue_order_id(tracked.key)
@@ -522,6 +515,10 @@ class ExecutionService:
             self._sink.cancel_rejected(order, shown, reason, self._clock.venue_ns())
             return None
         send = self._tracker.want_cancel(tracked.key, self._delivery.now())
+        if send is not None and tracked.fate is Fate.LOCAL:
+            # It waits behind its submit, and must not keep the others from being cancelled.
+            self._send_cancel(send.key)
+            return None
         return send.key if send is not None else None
 
     def _send_cancel(self, key: str) -> None:
