@@ -503,5 +503,10 @@ class SharedVenue:
     async def _open(self) -> OpenedVenue:
         venue = self._make(self.counters)
         await venue.open()
-        self._venue = venue
+        if self._holders:
+            self._venue = venue
+        else:
+            # Everybody who wanted it gave up meanwhile, so nobody will release it.
+            self._opening = None
+            await venue.close()
         return venue

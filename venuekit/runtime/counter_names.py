@@ -24,7 +24,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "session.lost": "losses that a codec found in its stream",
     "session.listener_failed": "listeners of a session's state that raised",
     "session.handler_failed_twice": "handlers that raised again on the doubt that their first failure raised",
-    "session.connection_crashed": "connections that a defect in a codec ended; they are made anew",
+    "session.connection_crashed": "connections that a defect in a codec or driver ended; they are made anew",
     "session.shard_failed": "further connections that cannot work; their topics bring nothing",
     "topics.confirmed": "subscriptions that the venue confirmed",
     "topics.left": "unsubscriptions that the venue confirmed",

@@ -268,6 +268,9 @@ class Dispatcher:
         except asyncio.CancelledError:
             if not job.sent:
                 self._listener.on_failed(job, Evidence.NOT_SENT, "NOT_SENT: the client is stopping")
+            elif not self._closed:
+                why = "MAYBE_SENT: what it waited for was cancelled"
+                self._listener.on_failed(job, Evidence.MAYBE_SENT, why)
             raise
         except Exception as error:  # noqa: BLE001 - see below
             # Whatever broke, the order must not vanish: not sent is a proven end, sent is looked up.

@@ -497,8 +497,11 @@ class MarketDataService:
         self._mutes.keep({topic.channel for topic in fresh})
         for topic, (bound_ms, came) in fresh.items():
             session = self._session_of(topic)
-            if session.state is not SessionState.LIVE or session.stage(topic) is not Stage.LIVE:
+            stage = session.stage(topic)
+            if session.state is not SessionState.LIVE or stage is Stage.REFUSED:
                 self._mutes.apply_down(topic.channel, now)
+            if session.state is not SessionState.LIVE or stage is not Stage.LIVE:
+                # Asked anew and not confirmed yet, it is as mute as before.
                 continue
             remedy = self._mutes.apply(topic.channel, bound_ms * 1_000_000, fresh=came, now_ns=now)
             if remedy is not None:

@@ -42,7 +42,7 @@ from venuekit.interfaces.stream import (
 )
 from venuekit.interfaces.telemetry import Counters
 from venuekit.interfaces.time import Cancel, Clock
-from venuekit.runtime.tasks import TaskScope, bounded
+from venuekit.runtime.tasks import TaskScope, asked_to_end, bounded
 from venuekit.runtime.telemetry import LogGate
 from venuekit.runtime.tokens import TokenKeeper
 
@@ -364,7 +364,10 @@ class Session:
         except VenuekitError as error:
             self._last_error = error
             return live.ended.result() if live and live.ended.done() else self._ended_by(error)
-        except Exception as error:  # noqa: BLE001 - a mistake in a codec must not end the stream: counted
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                raise
+            # A mistake in a codec or a driver must not end the stream: counted.
             self.counters.inc("session.connection_crashed")
             self._log.error("stream %s: a connection failed by a mistake", self.name, exc_info=error)
             self._last_error = NotReady(f"stream {self.name}: {type(error).__name__}: {error}")

@@ -48,14 +48,21 @@ class TaskScope:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():
+        if task.cancelled() and task.cancelling():
             return
-        error = task.exception()
+        # What it waited for may have been cancelled, and then it ends without anybody having asked for that.
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
             return
         self._counters.inc("tasks.crashed")
         self._log.error("task %s crashed", task.get_name(), exc_info=error)
         self.on_crash(task.get_name(), error)
+
+
+def asked_to_end() -> bool:
+    """True when the running task was cancelled; False: a `CancelledError` comes from what it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 @asynccontextmanager

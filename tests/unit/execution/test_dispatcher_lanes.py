@@ -609,6 +609,22 @@ def test_a_signature_that_took_long_lets_others_run_before_it_is_used(took_ns, o
     run(body)
 
 
+def test_a_command_whose_port_was_cancelled_under_it_is_in_doubt() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.put("submit", "A")
+        bench.put("cancel", "A")
+        await bench.settle()
+        bench.port.waiting.pop(0)[2].cancel()
+        await bench.settle()
+        assert bench.log[:2] == ["prepared submit:A", "failed submit:A MAYBE_SENT"]
+        assert bench.counters.get("tasks.crashed") == 1
+        assert bench.port.names == ["submit:A", "cancel:A"]
+        await bench.dispatcher.close()
+
+    run(body)
+
+
 def test_a_thread_signer_does_not_hold_the_loop() -> None:
     class Threaded:
         public, where = "toy", Where.THREAD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -638,6 +639,28 @@ def test_a_topic_that_stays_mute_costs_its_connection():
     assert world.counters.get("topics.mute") == 1
     assert world.counters.get("topics.mute_connection") == 1
     assert len(world.seen.of(QuoteTick)) == 1
+
+
+def test_a_mute_topic_costs_its_connection_though_the_venue_is_slow_to_answer():
+    async def script(world: MarketWorld) -> None:
+        for symbol in (M0, M1):
+            world.service.subscribe(Want(QUOTES, symbol))
+        await world.run()
+        link, at = world.server.link, world.clock.mono_ns
+        answers = {"sub": "ack", "unsub": "unack"}
+
+        def slowly(_: Any, said: dict[str, Any]) -> None:
+            for asked in said.keys() & answers.keys():
+                answer = partial(link.says, **{answers[asked]: said[asked]})
+                world.clock.call_at(at() + 3 * SECOND // 2, answer)
+
+        world.server.heard = slowly  # type: ignore[method-assign]
+        while world.server.link is link and at() < 60 * SECOND:
+            link.says(quote=["M1", "100.0", "100.5"])
+            await world.run(1)
+        assert 30 * SECOND <= at() <= 34 * SECOND
+
+    assert play(script, silent_ms=20_000).counters.get("topics.mute_connection") == 1
 
 
 @pytest.mark.parametrize("answers", [True, False])

@@ -496,6 +496,18 @@ def test_a_mistake_while_connecting_is_one_failed_attempt():
     assert world.counters.get("session.connection_crashed") >= 1
 
 
+def test_a_connect_that_was_cancelled_by_its_driver_is_one_failed_attempt():
+    async def script(world: World, session: Session) -> None:
+        world.server.refuse_connect = asyncio.CancelledError()
+        world.server.link.cut()
+        await world.run(5)
+        world.server.refuse_connect = None
+        await world.run(10)
+        assert session.state is SessionState.LIVE
+
+    assert play(script).counters.get("session.connection_crashed") > 0
+
+
 def test_receipt_times_never_decrease_though_the_machines_clock_is_set_back():
     async def script(world: World, session: Session) -> None:
         stamps: list[int] = []
