@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -68,12 +68,16 @@ class PositionBook:
             self._raw[fill.instrument_id] = self._raw.get(fill.instrument_id, 0) + sign * fill.quantity.raw
 
     def apply_snapshot(
-        self, positions: Iterable[PositionRecord], now_ns: int = 0, settle_ns: int = 0
+        self,
+        positions: Iterable[PositionRecord],
+        now_ns: int = 0,
+        settle_ns: int = 0,
+        moving: Collection[InstrumentId] = (),
     ) -> list[Difference]:
         """Compare with the venue's whole list (what is missing is flat); the first time it is the baseline.
 
         A difference is returned when the venue says the same thing twice in a row, `settle_ns` apart: until
-        then its fills may not be shown yet. It is the new baseline then.
+        then its fills may not be shown yet. It is the new baseline then. `moving`: those are left alone.
         """
         positions = list(positions)
         if not self.started:
@@ -82,7 +86,7 @@ class PositionBook:
         venue = raw_positions(positions)
         differences = []
         was_started, self.started = self.started, True
-        for instrument_id in sorted({*venue, *self._raw}, key=str):
+        for instrument_id in sorted({*venue, *self._raw}.difference(moving), key=str):
             there = venue.get(instrument_id, 0)
             here = self._raw.get(instrument_id, 0) if was_started else there
             if here == there:
@@ -280,9 +284,13 @@ def missing_orders(
     ]
 
 
-def fills_under_way(tracker: OrderTracker) -> bool:
-    """True while an order is known to have fills that were not delivered yet: positions must differ."""
-    return any(
-        order.hidden_until_ns is None and (order.waiting or order.claimed_raw > order.filled_raw)
+def fills_under_way(tracker: OrderTracker) -> set[InstrumentId | None]:
+    """Instruments whose orders are known to have fills that were not delivered yet: positions must differ.
+
+    None: it is not known of which instrument they are.
+    """
+    return {
+        order.instrument_id
         for order in tracker
-    )
+        if order.hidden_until_ns is None and (order.waiting or order.claimed_raw > order.filled_raw)
+    }

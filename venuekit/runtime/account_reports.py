@@ -168,12 +168,15 @@ class AccountReports:
         """
         applied = self._positions.applied
         rows = await self.positions()
-        if applied != self._positions.applied or fills_under_way(self._tracker):
+        moving = fills_under_way(self._tracker)
+        if applied != self._positions.applied or None in moving or (moving and not self._positions.started):
             return False
+        # Fills that never come must not hide what the other positions say.
+        known = [iid for iid in moving if iid is not None]
         now_ns = self._delivery.now().mono_ns
-        for difference in self._positions.apply_snapshot(rows, now_ns, self._settle_ns):
+        for difference in self._positions.apply_snapshot(rows, now_ns, self._settle_ns, known):
             self._delivery.do([Alarm("position_differs", said(difference))])
-        return not self._positions.doubtful
+        return not (moving or self._positions.doubtful)
 
     def _merge(self, rows: Sequence[OrderRecord]) -> set[str]:
         keys = set()

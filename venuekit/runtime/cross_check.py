@@ -52,6 +52,8 @@ class CrossCheck:
         """Fills that moved money by the time the witness came; their balances are not read yet."""
         self._positions: dict[InstrumentId, PositionRecord] = {}
         self._running = False
+        self._owed = False
+        """A witness was heard out in vain, and no comparison followed yet."""
         self._spacing_ns = _FIRST_SPACING_NS
         self._compare_from_ns = 0
 
@@ -75,7 +77,7 @@ class CrossCheck:
 
     async def _rounds(self) -> None:
         try:
-            while self._moved or self._unexplained():
+            while self._moved or self._owed or self._unexplained():
                 applied, money = self._book.applied, len(self._moved)
                 await self._clock.sleep_until(self._clock.mono_ns() + ROUND_NS)
                 if money:
@@ -96,7 +98,9 @@ class CrossCheck:
         self._counters.inc("private.unseen_fills", len(unseen))
         self._counters.inc("private.unexplained_positions", len(wrong))
         now_ns = self._clock.mono_ns()
-        if (unseen or wrong) and now_ns >= self._compare_from_ns:
+        self._owed = self._owed or bool(unseen or wrong)
+        if self._owed and now_ns >= self._compare_from_ns:
+            self._owed = False
             self._compare_from_ns = now_ns + self._spacing_ns
             self._spacing_ns = min(2 * self._spacing_ns, _LONGEST_SPACING_NS)
             self._compare()

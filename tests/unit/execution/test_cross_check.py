@@ -82,6 +82,17 @@ def test_a_fill_that_nobody_told_lets_the_account_be_compared() -> None:
     run(body)
 
 
+def test_a_second_one_soon_after_is_compared_as_soon_as_it_may_be() -> None:
+    async def body(rig: Rig) -> None:
+        rig.moved("t1")
+        await rig.secs(5)
+        rig.moved("t2")
+        await rig.secs(30)
+        assert rig.compared == [2, 13], "not before ten seconds after the first, and in whole rounds"
+
+    run(body)
+
+
 def test_balances_are_read_once_a_round_however_many_fills() -> None:
     async def body(rig: Rig) -> None:
         for number in range(20):

@@ -26,6 +26,7 @@ from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.stream import Page, Quarantined, Window
 from venuekit.interfaces.time import AfterHeight, AtWall
 from venuekit.runtime.account_reads import AccountReads
+from venuekit.runtime.account_reports import AccountReports
 from venuekit.runtime.adoption import facts_of, tracked_of_engine, tracked_of_intent
 from venuekit.runtime.journal import Intent, MemoryJournal, ids_of, plain_ids
 from venuekit.runtime.tasks import TaskScope
@@ -191,6 +192,45 @@ def test_a_difference_that_a_late_fill_explains_is_forgotten() -> None:
     book.apply_fill(bench.fill_record("a", "1.000"), OrderSide.BUY)
     assert book.apply_snapshot([_position("1")]) == []
     assert not book.doubtful
+
+
+def test_fills_that_never_come_hide_no_difference_of_another_market() -> None:
+    bench = Bench(lookup_settles_ms=1_000, history_lag_ms=1_000)
+    bench.order()
+    other = InstrumentId.from_str("ETH-USD-PERP.HV")
+
+    def position(of: InstrumentId, qty: str) -> PositionRecord:
+        return PositionRecord(instrument_id=of, signed_qty=qty, avg_px="100", ts_event=0, source=Source.PAGE)
+
+    pages: dict[str | None, Page] = {None: Page([])}
+    reports = AccountReports(
+        reads=_reads(Pages(pages)),
+        source=Pages(pages),
+        tracker=bench.tracker,
+        delivery=bench.delivery,
+        reporter=Reporter("HV", AccountId("HV-1")),
+        positions=bench.positions,
+        symbols=bench.symbols,
+        semantics=bench.tracker.semantics,
+        clock=bench.clock,
+        counters=bench.counters,
+        on_news=lambda *_: None,
+        on_doubt=lambda: None,
+    )
+
+    def compared() -> bool:
+        bench.clock.advance(2_000_000_000)
+        return asyncio.run(reports.compare_positions())
+
+    assert compared(), "everything is flat"
+    bench.see(OrderStatus.ACCEPTED, filled="0.400", at=1)
+    pages[None] = Page([position(bench.iid, "0.4"), position(other, "3")])
+    assert not compared()
+    assert not compared()
+    assert bench.counters.get("alarms.position_differs") == 1
+    bench.fill("t1", "0.400", at=1)
+    assert compared()
+    assert bench.counters.get("alarms.position_differs") == 1
 
 
 # --- reads
