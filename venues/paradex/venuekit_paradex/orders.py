@@ -199,7 +199,6 @@ class ParadexOrders:
     def encode(self, draft: Draft, stamp: Stamp, signed: Signed | None) -> Prepared:
         """The request; a signed one must leave within four fifths of its receive window."""
         payload = draft.payload
-        ids = {client_id: WireIds(client_order_id=client_id) for client_id in draft.covers}
         if isinstance(payload, NewOrder):
             if signed is None:
                 raise BadValue("a new order must be signed")
@@ -212,6 +211,7 @@ class ParadexOrders:
             target = WireIds(client_order_id=payload.client_id, venue_order_id=payload.venue_id)
             return Prepared(self._cancel_request(payload), {payload.client_id: target})
         if isinstance(payload, CancelMarket):
+            ids = {client_id: WireIds(client_id) for client_id in draft.covers}
             return Prepared(self._cancel_all_request(payload), ids)
         raise TypeError(f"not a draft of ours: {type(payload).__name__}")
 
