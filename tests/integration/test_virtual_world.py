@@ -20,7 +20,7 @@ from virtual_rig import CALM, Killed, World, run_virtual
 
 from venuekit.errors import VenuekitError
 from venuekit.interfaces.stream import DataKind
-from venuekit.runtime.journal_file import FileJournal, Owner
+from venuekit.runtime.journal_file import FileJournal, Owner, check_file, wal_of
 
 
 async def session(world: World) -> None:
@@ -113,6 +113,30 @@ def test_what_died_is_remembered_by_a_file(tmp_path: Path) -> None:
         assert doubtful() == ["O-2"], "the one that is open; the other one was filled meanwhile"
 
     run_virtual(3, body, journal=opened, settle=False)
+
+
+def test_a_journal_is_free_after_a_start_that_failed_and_as_it_was_after_a_kill(tmp_path: Path) -> None:
+    owner = Owner("PARADEX", "simulator", "demo")
+    path = tmp_path / "j.journal"
+
+    async def body(world: World) -> None:
+        down = {"points": ["request"], "label": "GET *", "trigger": {"nth": 1}, "lasts_ms": 60_000}
+        world.x.fault("F19", **down, status=503)
+        with pytest.raises(VenuekitError):
+            await world.start()
+        assert not world.alive
+        FileJournal.opened(path, owner, upkeep=False).close()
+        world.x.lift()
+        rig = await world.start()
+        await rig.accepted("O-1")
+        await world.kill()
+        assert check_file(path, owner)["state"] == "open", "nobody tidied up"
+        assert wal_of(path).stat().st_size, "the newest lines are beside the file"
+        await world.start()
+        await world.rig.settle(60)
+        assert set(world.rig.engine.orders) == {"O-1"}
+
+    run_virtual(3, body, journal=lambda: FileJournal.opened(path, owner, upkeep=False), start=False)
 
 
 def test_a_history_is_cut_between_two_of_its_pages() -> None:

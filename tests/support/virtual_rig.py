@@ -7,6 +7,7 @@ runs were the same. A client can be killed in the middle of anything and another
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -20,6 +21,7 @@ from venuekit_paradex.sim.factory import ParadexSimulator
 from venuekit.host.open import OpenedVenue
 from venuekit.runtime.clock import LoopClock
 from venuekit.runtime.journal import Journal, MemoryJournal
+from venuekit.runtime.journal_file import FileJournal
 from venuekit.runtime.virtual_loop import VirtualLoop, run
 from venuekit.sim.faults import OUTSIDE, Fault, FaultKind
 
@@ -68,6 +70,17 @@ class _Memory:
         if self._network.alive:
             return getattr(self._journal, name)
         return lambda *_: ()
+
+
+def left_open(journal: Journal) -> None:
+    """What the death of its process leaves of a journal: the files as they are, marked as in use, and no lock."""
+    if not isinstance(journal, FileJournal) or journal._closed:
+        return
+    journal._closed = True
+    # SQLite tidies up when its last connection is closed; a process that was killed does not.
+    journal._db.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+    journal._db.close()
+    journal._lock.close()
 
 
 @define
@@ -163,7 +176,8 @@ class World:
             return
         self._network.die()
         self._client_clock.stop()
-        self._close_journal()
+        if callable(self.journal):
+            left_open(self._opened_journal)
         # Cancelled, a task can still clean up; it reaches nobody: pipes, journal and timers are dead.
         doomed = [task for task in asyncio.all_tasks() if _of_client(task)] + self._waiting
         for task in doomed:
@@ -207,6 +221,11 @@ class World:
             venue.manifest = _manifest(venue.manifest, changes)
             await venue.open()
             self.rig = VirtualRig(self.x, venue, clock, network)
+        except BaseException:
+            # A process that could not start ends, and frees its journal for the next one.
+            network.alive = False
+            self._close_journal()
+            raise
         finally:
             del NETWORKS[name]
         self.rigs.append(self.rig)

@@ -1,10 +1,11 @@
-"""What the venue had said, and the client had been given, before a line of the history: read from the JSON of
+"""What the venue had said, and the client had been given, before a line of the history: read from the bytes of
 the delivered frames and replies, with nothing of the client's own decoding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from struct import Struct
 
 from attrs import define, field
 from history import History, Line
@@ -19,6 +20,32 @@ TOKEN = frozenset({"40110", "40111", "40300", "INVALID_TOKEN", "UNAUTHORIZED_ERR
 GONE = frozenset(
     {"ORDER_ID_NOT_FOUND", "CLIENT_ORDER_ID_NOT_FOUND", "ORDER_IS_CLOSED", "ORDER_IS_NOT_OPEN", "NOT_FOUND"}
 )
+
+
+_HEADER = Struct("<HHHH")
+_ORDER = Struct("<qqBBBBqqqq")
+"""The published schema's message 20 up to `sizeOpen`."""
+
+
+def order_in_sbe(frame: bytes) -> Mapping[str, object] | None:
+    """An order's frame in the words of its JSON form; None for any other, and for a damaged one."""
+    if len(frame) < _HEADER.size + _ORDER.size or _HEADER.unpack_from(frame)[1:3] != (20, 1):
+        return None
+    block = _HEADER.unpack_from(frame)[0]
+    status, size, remaining = (_ORDER.unpack_from(frame, _HEADER.size)[place] for place in (2, 8, 9))
+    texts, rest = [], frame[_HEADER.size + block :]
+    for _ in ("orderId", "clientOrderId"):
+        if not rest or len(rest) <= rest[0]:
+            return None
+        texts.append(rest[1 : 1 + rest[0]].decode())
+        rest = rest[1 + rest[0] :]
+    return {
+        "id": texts[0],
+        "client_id": texts[1],
+        "status": "CLOSED" if status == 4 else "",
+        "size": size,
+        "remaining_size": remaining,
+    }
 
 
 @define(eq=False)
@@ -81,6 +108,8 @@ class Heard:
 
     def _in(self, line: Line) -> None:
         said = line.json
+        if said is None and isinstance(line.text, bytes):
+            self._row(line, order_in_sbe(line.text))
         if not isinstance(said, Mapping):
             return
         params = said.get("params")

@@ -13,6 +13,8 @@ from attrs import frozen
 LENGTH_MS = 600_000
 ORDERS = 100
 FEWEST, MOST = 5, 20
+FILES = 4
+"""Every so many seeds the journal is a file."""
 QUIET_MS = (200_000, 400_000)
 """Everything is lifted and checked at these moments, and at the end."""
 
@@ -62,6 +64,10 @@ class Plan:
     faults: tuple[Fault, ...]
     market: tuple[Act, ...]
     strategy: tuple[Act, ...]
+    sbe: bool
+    """Streams are asked for as SBE; what of them the venue then serves as SBE is among its options."""
+    journal: str
+    """`file`: the product's own journal, opened anew by every process; `memory`: one object for all."""
     restarts: tuple[int, ...]
     """Moments at which the client is stopped and started again, while faults may be armed (C10, C12)."""
 
@@ -84,15 +90,18 @@ def draw(seed: int) -> Plan:
     if aimed is not None and aimed.about["trigger"]["cut"] in ("C10", "C11", "C12"):
         restarts.append(aimed.at_ms + 100)
     count = random.randint(FEWEST, MOST) - (aimed is not None)
+    sbe, private_sbe = _encoding(seed)
     faults = [_fault(random, random.choice(kinds)) for _ in range(count)]
     return Plan(
         seed=seed,
         route=route,
-        venue=_pace(random),
+        venue={**_pace(random), "private_sbe": private_sbe},
         kinds=tuple(sorted(kinds)),
         faults=tuple(faults if aimed is None else [*faults, aimed]),
         market=_market(random),
         strategy=_strategy(random),
+        sbe=sbe,
+        journal="memory" if seed % FILES else "file",
         restarts=tuple(sorted(restarts)),
     )
 
@@ -132,6 +141,11 @@ def _at_cut(random: Random, cuts: Sequence[str]) -> Facts:
     cut = random.choice(cuts)
     label = random.choice(_LABELS.get(cut, ("*",)))
     return {"trigger": {"cut": cut, "n": random.choice((1, 1, 2, 3))}, "label": label}
+
+
+def _encoding(seed: int) -> tuple[bool, str]:
+    """Half of the seeds have SBE throughout; the others SBE for market data only, or JSON throughout."""
+    return Random(f"encoding {seed}").choice(((True, "true"), (True, "true"), (True, "false"), (False, "false")))
 
 
 def _pace(random: Random) -> Mapping[str, str]:

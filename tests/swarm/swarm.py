@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import tempfile
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
 from hashlib import sha256
+from pathlib import Path
 
 from attrs import define, field
 from facts import Facts, collect
@@ -36,6 +38,7 @@ from virtual_rig import Killed, World, run_virtual
 from venuekit.errors import VenuekitError
 from venuekit.host.open import Layers
 from venuekit.interfaces.stream import DataKind
+from venuekit.runtime.journal_file import FileJournal, Owner
 from venuekit.sim.errors import Refusal
 from venuekit.sim.records import Mode, Side
 
@@ -47,7 +50,9 @@ LOOK_MS = 200
 NUDGE_SECS = 5
 """At rest the market still moves so often: a lost frame of a book shows with the next one."""
 AGREEMENT = ("I1", "I3", "I4", "I17", "I18")
-SIM = {"private_sbe": "false", "frames": "1000000"}
+SIM = {"frames": "1000000"}
+IN_MEMORY = Path("/dev/shm")
+"""A folder without a disk, where the machine has one: a swarm is not the place to wait for one."""
 PAGE_ROWS = 15
 """Pages are short, so that histories of one run have several."""
 CLIENT = ("venuekit.runtime", "venuekit.host", "venuekit.transport", "venuekit.core")
@@ -92,8 +97,8 @@ class Lines(logging.Handler):
 class Run:
     """One plan on one world."""
 
-    def __init__(self, plan: Plan, world: World, log: Lines) -> None:
-        self.plan, self.world, self.log = plan, world, log
+    def __init__(self, plan: Plan, world: World, log: Lines, remembered: Callable[[], str]) -> None:
+        self.plan, self.world, self.log, self.remembered = plan, world, log, remembered
         self.x = world.x
         self.history = History(wall_ns=world.clock.wall_ns, mono_ns=world.clock.mono_ns)
         self.start_ns = self.history.wall_ns()
@@ -345,7 +350,7 @@ class Run:
             return
         books = self._books()
         await self.world.stop()
-        final = {"books": books, "final": True, "left": self._left(), "journal": repr(self.world.journal)}
+        final = {"books": books, "final": True, "left": self._left(), "journal": self.remembered()}
         self.outcome.checks += 1
         self.outcome.violations += check(self._facts(**final))
 
@@ -558,6 +563,14 @@ def _module(coro: object) -> str:
     return f"venuekit.{parts[0]}" if len(parts) > 1 else ""
 
 
+OWNER = Owner("PARADEX", "simulator", "swarm")
+
+
+def _text(path: Path) -> str:
+    """Everything that a journal's files hold."""
+    return "".join(one.read_bytes().decode("latin-1") for one in sorted(path.parent.glob(f"{path.name}*")))
+
+
 def run_seed(seed: int, plan: Plan | None = None) -> Outcome:
     """The seed was run; nothing is raised, whatever went wrong."""
     plan, log = plan or draw(seed), Lines()
@@ -569,18 +582,30 @@ def run_seed(seed: int, plan: Plan | None = None) -> Outcome:
     logger.propagate = False
     reconciliation._MOST_ROWS = PAGE_ROWS
 
+    folder = tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None)
+    path = Path(folder.name) / "swarm.journal"
+
+    def opened() -> FileJournal:
+        return FileJournal.opened(path, OWNER, upkeep=False)
+
     async def body(world: World) -> None:
         nonlocal outcome
-        run = Run(plan, world, log)
+        in_file = callable(world.journal)
+        run = Run(plan, world, log, (lambda: _text(path)) if in_file else (lambda: repr(world.journal)))
         outcome = run.outcome
         await run.whole()
 
     try:
-        own = {"order_route": plan.route}
-        run_virtual(seed, body, start=False, settle=False, sim={**SIM, **plan.venue}, own=own, secs=7_200.0)
+        own = {"order_route": plan.route, "sbe": plan.sbe}
+        journal = opened if plan.journal == "file" else None
+        options = {**SIM, **plan.venue}
+        run_virtual(
+            seed, body, journal=journal, start=False, settle=False, sim=options, own=own, secs=7_200.0
+        )
     except Exception:  # noqa: BLE001 - the seed failed, whatever it was; the text says what
         outcome.violations.append(f"crashed: {traceback.format_exc()}")
     finally:
+        folder.cleanup()
         reconciliation._MOST_ROWS = rows
         logger.removeHandler(log)
         logger.setLevel(level)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
+from base64 import b64decode
 from collections.abc import Callable
 from copy import copy
+from pathlib import Path
 
 import pytest
 from attrs import evolve
+from evidence import Heard, order_in_sbe
 from facts import Facts, collect
 from history import History, Line, TappedPort, TappedStream, watch_engine, watch_market
 from invariants import CHECKS, check
@@ -352,6 +356,29 @@ def test_a_planted_violation_is_reported(
     found = list(CHECKS[invariant](facts))
     assert found, f"{what} was not seen"
     assert check(sound) == [], "the planting leaked"
+
+
+FRAMES = Path(__file__).parents[2] / "venues/paradex/tests/data/sbe/frames.json"
+
+
+def test_orders_in_sbe_are_evidence_as_those_in_json() -> None:
+    read = {}
+    for row in json.loads(FRAMES.read_text())["frames"]:
+        frame, told = b64decode(row["b64"]), row["decoded"]
+        found = order_in_sbe(frame)
+        assert (found is not None) == (row["template_id"] == 20), row["name"]
+        if found is not None:
+            assert (found["id"], found["client_id"]) == (told["order_id"], told["client_order_id"])
+            assert (found["status"] == "CLOSED") == (told["status"] == "CLOSED")
+            assert (found["size"] == found["remaining_size"]) == (told["size"] == told["size_open"])
+            read[row["name"]] = frame
+    assert len(read) >= 5
+    heard, closed = Heard(), read["order_closed_cancel_v2"]
+    for number in range(8 + 128 + 1 + 28):
+        heard.take(Line(number, 0, 0, "in", text=closed[:number]))
+    heard.take(Line(190, 0, 0, "in", text=read["order_open_partial_v2"]))
+    heard.take(Line(191, 0, 0, "in", text=closed))
+    assert set(heard.closed.values()) == {191}
 
 
 def test_every_invariant_has_a_planted_violation() -> None:

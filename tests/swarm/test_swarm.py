@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,14 @@ def test_plans_are_as_large_as_promised() -> None:
     assert len(partial) == len(plans) // 2
     assert all({fault.kind for fault in plan.faults} <= set(plan.kinds) for plan in plans)
     assert plans == [draw(seed) for seed in SEEDS]
+
+
+def test_every_fourth_journal_is_a_file_and_every_encoding_is_there() -> None:
+    plans = [draw(seed) for seed in SEEDS]
+    assert [plan.seed for plan in plans if plan.journal == "file"] == list(SEEDS[3::4])
+    assert sum(bool(plan.restarts) or "F24" in plan.kinds for plan in plans if plan.journal == "file") >= 40
+    encodings = Counter((plan.sbe, plan.venue["private_sbe"]) for plan in plans)
+    assert min(encodings[one] for one in ((True, "true"), (True, "false"), (False, "false"))) >= 30
 
 
 def test_what_cannot_be_hit_is_short_and_explained() -> None:

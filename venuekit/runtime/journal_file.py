@@ -128,7 +128,13 @@ class FileJournal:
         made = cls(path, lock, db, state)
         if upkeep:
             made._upkeep = Upkeep(path, made._mutex, made.take_dead, counters, log)
-            made._upkeep.start()
+            try:
+                made._upkeep.start()
+            except BaseException:
+                # No thread can be started: whoever tries again must find the file free.
+                made._upkeep = None
+                made.close()
+                raise
         return made
 
     # --- Journal

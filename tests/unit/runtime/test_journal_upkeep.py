@@ -132,3 +132,17 @@ def test_lines_that_cannot_be_dropped_keep_no_new_ones_out(tmp_path: Path) -> No
             upkeep.turn(failing, one, other)
         live(journal, 2)
     journal.close()
+
+
+def test_a_journal_whose_upkeep_cannot_start_is_free_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: journal_upkeep.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    path = tmp_path / "a.journal"
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_upkeep.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="start new thread"):
+            FileJournal.opened(path, OWNER)
+    FileJournal.opened(path, OWNER).close()
