@@ -326,7 +326,7 @@ class OrderTracker:
 
     def apply_fill(self, fill: FillRecord, now: Moment) -> list[Action]:
         """One execution; delivered once, with its order."""
-        order = self.resolve(fill.ids)
+        order = self.resolve(ids := fill.ids if named(fill.ids) else own_name(fill))
         standing = self.fills.standing(fill.trade_key, fill.ts_event)
         if standing is Standing.TOO_OLD:
             self.fills.applied(fill.trade_key, fill.ts_event)
@@ -338,12 +338,12 @@ class OrderTracker:
                 discount(order, fill, busted_ns)
             return [] if order is None else self._advance(order, now)
         if order is None:
-            order = self._stranger(fill.ids if named(fill.ids) else own_name(fill))
+            order = self._stranger(ids)
             self.counters.inc("fills.without_order")
         if contrary(order, fill):
             order = self._foreign(fill.ids)
         else:
-            self._bind(order, fill.ids)
+            self._bind(order, ids)
         if fill.ts_event <= order.base_ts:
             self.fills.applied(fill.trade_key, fill.ts_event)
             self.counters.inc("fills.before_baseline")

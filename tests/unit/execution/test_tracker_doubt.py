@@ -424,6 +424,19 @@ def test_a_liquidation_is_an_external_order_under_the_same_name_each_time() -> N
         assert bench.engine.events("HV-liquidation-L7") == ["accepted", "filled 0.400@80.0 L7"]
 
 
+@pytest.mark.parametrize("refused", [1, 2])
+@pytest.mark.parametrize("again_after", [0.1, 3.0])
+def test_what_no_order_made_is_one_order_however_often_it_is_read(refused: int, again_after: float) -> None:
+    """Its report was not taken, and before or after the next attempt a page brings it again."""
+    bench = Bench()
+    bench.engine.fail_reports = refused
+    for _ in range(3):
+        bench.fill("L7", "0.400", "80.0", ids=WireIds(), kind=FillKind.TRANSFER, at=1)
+        bench.wait(again_after)
+    bench.wait(60)
+    assert bench.engine.events("HV-transfer-L7") == ["accepted", "filled 0.400@80.0 L7"]
+
+
 def test_an_order_seen_only_when_it_had_ended_unfilled_is_nobodys_news() -> None:
     bench = Bench()
     bench.see(CANCELED, name=None, vid="X1", filled="0")
