@@ -5,10 +5,10 @@ Read from the bytes of the delivered frames and replies, with nothing of the cli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from struct import Struct
 
-from attrs import define, field
+from attrs import define, field, frozen
 from history import History, Line
 
 PROVES_NOTHING = frozenset(
@@ -28,7 +28,7 @@ _ORDER = Struct("<qqBBBBqqqq")
 """The published schema's message 20 up to `sizeOpen`."""
 
 
-def order_in_sbe(frame: bytes) -> Mapping[str, object] | None:
+def order_in_sbe(frame: bytes) -> dict[str, object] | None:
     """An order's frame in the words of its JSON form; None for any other, and for a damaged one."""
     if len(frame) < _HEADER.size + _ORDER.size or _HEADER.unpack_from(frame)[1:3] != (20, 1):
         return None
@@ -91,10 +91,10 @@ class Heard:
 
     def _out(self, line: Line) -> None:
         said = line.json
-        if not isinstance(said, Mapping):
+        if not isinstance(said, dict):
             return
         params = said.get("params")
-        params = params if isinstance(params, Mapping) else {}
+        params = params if isinstance(params, dict) else {}
         kind, key = said.get("method"), ("ws", line.number, said.get("id"))
         if kind == "order.create":
             self._create(line, str(params.get("client_id")), key)
@@ -113,20 +113,20 @@ class Heard:
         said = line.json
         if said is None and isinstance(line.text, bytes):
             self._row(line, order_in_sbe(line.text))
-        if not isinstance(said, Mapping):
+        if not isinstance(said, dict):
             return
         params = said.get("params")
-        if said.get("method") == "subscription" and isinstance(params, Mapping):
+        if said.get("method") == "subscription" and isinstance(params, dict):
             channel, row = str(params.get("channel", "")), params.get("data")
             if channel.startswith("orders."):
                 self._row(line, row)
-            elif channel == "tradebusts" and isinstance(row, Mapping):
+            elif channel == "tradebusts" and isinstance(row, dict):
                 self.busted.add(str(row.get("busted_fill_id")))
             return
         asked = self._asked.get(("ws", line.number, said.get("id")))
         error = said.get("error")
         code = None
-        if isinstance(error, Mapping):
+        if isinstance(error, dict):
             code = str(error.get("message")) if error.get("code") == 100 else str(error.get("code"))
         if asked is not None:
             self._answer(line, *asked, code)
@@ -141,7 +141,7 @@ class Heard:
 
     def _request(self, line: Line) -> None:
         op, key = line.of("op"), ("http", line.number, None)
-        if op == "submit" and isinstance(line.json, Mapping):
+        if op == "submit" and isinstance(line.json, dict):
             self._create(line, str(line.json.get("client_id")), key)
         elif op in ("cancel", "cancel_all"):
             self._asked[key] = ("cancel", str(line.of("path")).rpartition("/")[2])
@@ -162,7 +162,7 @@ class Heard:
             self._read(line, status, said, int(str(what)))
             return
         if isinstance(status, int) and status >= 300:
-            named = str(said.get("error")) if isinstance(said, Mapping) else str(status)
+            named = str(said.get("error")) if isinstance(said, dict) else str(status)
             broken = status >= 500 or status == 429
             self._answer(line, kind, what, "SERVICE_UNAVAILABLE" if broken else named)
         elif kind:
@@ -171,10 +171,10 @@ class Heard:
     def _read(self, line: Line, status: object, said: object, asked_at: int) -> None:
         op = str(line.of("op"))
         names: set[str] = set()
-        if status == 200 and isinstance(said, Mapping):
+        if status == 200 and isinstance(said, dict):
             rows = said["results"] if isinstance(said.get("results"), list) else [said]
             for row in rows:
-                if isinstance(row, Mapping):
+                if isinstance(row, dict):
                     self.busted.add(str(row.get("busted_fill_id")))
                     names |= {str(row.get("client_id")), str(row.get("order_id") or row.get("id"))}
                     if op != "fills":
@@ -188,7 +188,7 @@ class Heard:
     # --- rows
 
     def _row(self, line: Line, row: object) -> None:
-        if not isinstance(row, Mapping) or row.get("status") != "CLOSED":
+        if not isinstance(row, dict) or row.get("status") != "CLOSED":
             return
         for name in (str(row.get("id")), str(row.get("client_id") or "")):
             if name:
@@ -196,9 +196,70 @@ class Heard:
                 self.unfilled[name] = row.get("remaining_size") == row.get("size")
 
 
-def read(history: History) -> Iterator[tuple[Line, Heard]]:
-    """Every line with what had been heard before it."""
-    heard = Heard()
-    for line in history.lines:
-        yield line, heard
-        heard.take(line)
+@frozen
+class Claim:
+    """Something told to the engine that needs a proof, and what had been heard of it before."""
+
+    line: Line
+    closed: bool
+    """The venue had said that the order is closed."""
+    unfilled: bool
+    sends: int
+    error: str | None
+    """What the newest of the order's sends was answered with."""
+    absent: frozenset[str]
+    cancel_errors: Mapping[str, Sequence[str]]
+    """By id, of this order and of all at once."""
+    busted: bool
+    """The fill that is voided was said to be taken back."""
+
+
+@define
+class Reading:
+    """Every line so far was read, once and in order."""
+
+    heard: Heard = field(factory=Heard)
+    claims: list[Claim] = field(factory=list)
+    count: int = 0
+    _ids: dict[str, str] = field(factory=dict)
+    """By the engine's name of an order: its id at the venue."""
+
+    def go_on(self, lines: Sequence[Line]) -> None:
+        """The lines that are new were read."""
+        for line in lines[self.count :]:
+            if line.what == "told":
+                self._told(line)
+            self.heard.take(line)
+        self.count = len(lines)
+
+    def _told(self, line: Line) -> None:
+        name, event, heard = str(line.of("name")), line.of("event"), self.heard
+        if event == "report":
+            self._ids[name] = str(line.of("venue_id")).removeprefix("PARADEX-")
+            if line.of("status") not in ("CANCELED", "EXPIRED", "FILLED", "REJECTED"):
+                return
+        elif event not in ("rejected", "cancel_rejected", "modify_rejected", "fill_voided"):
+            return
+        creates, ids = heard.creates.get(name, []), (name, self._ids.get(name, name))
+        self.claims.append(
+            Claim(
+                line=line,
+                closed=any(one in heard.closed for one in ids),
+                unfilled=heard.unfilled.get(name, False),
+                sends=len(creates),
+                error=creates[-1].error if creates else None,
+                absent=frozenset(heard.absent.get(name, ())),
+                cancel_errors={one: tuple(codes) for one, codes in heard.cancel_errors.items()}
+                if event == "cancel_rejected"
+                else {},
+                busted=line.of("trade_id") in heard.busted,
+            )
+        )
+
+
+def read(history: History) -> Reading:
+    """All that the lines say; what was read of them earlier is not read again."""
+    if not isinstance(history.read, Reading):
+        history.read = Reading()
+    history.read.go_on(history.lines)
+    return history.read

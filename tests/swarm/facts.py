@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from venuekit.sim.ledger import order_row
+from venuekit.sim.ledger import fill_row, order_row, plain
 
 if TYPE_CHECKING:
     from history import History
@@ -29,7 +28,6 @@ class Facts:
     account: str
     orders: list[Row]
     """The newest version of each order of the account, as the ledger has it."""
-    versions: dict[str, list[Row]]
     fills: list[Row]
     """Of the account; those that were taken back carry `busted`."""
     positions: dict[str, str]
@@ -66,10 +64,10 @@ class Facts:
 def collect(rig: object, history: History, start_ns: int, **more: object) -> Facts:
     """What there is now."""
     x, engine = rig.x, rig.engine
-    rows: Mapping[str, list[Row]] = x.ledger.to_json(x.account)
+    ledger, exchange = x.ledger, x.exchange
     every = {**engine.external, **engine.orders}
     mine = {id(one): one for one in every.values()}
-    margin = x.exchange.margin(x.account)
+    margin, balance = exchange.margin(x.account), exchange.balance(x.account)
     seen = [*x.ledger.seen("in"), *x.ledger.seen("request")]
     limits = {
         name: (str(one.quantity), str(one.price) if getattr(one, "price", None) is not None else None)
@@ -78,14 +76,12 @@ def collect(rig: object, history: History, start_ns: int, **more: object) -> Fac
     return Facts(
         history=history,
         account=x.account,
-        orders=rows["orders"],
-        versions={
-            str(row["id"]): [order_row(one, True) for one in x.ledger.versions(str(row["id"]))]
-            for row in rows["orders"]
-        },
-        fills=rows["fills"],
-        positions={str(row["market"]): str(row["quantity"]) for row in rows["positions"]},
-        totals={str(row["currency"]): str(row["total"]) for row in rows["balances"]},
+        orders=[order_row(one, True) for one in ledger.orders(x.account)],
+        fills=[
+            {**fill_row(one, True), "busted": exchange.is_busted(one.id)} for one in ledger.fills(x.account)
+        ],
+        positions={one.market: str(plain(one.quantity)) for one in exchange.positions(x.account)},
+        totals={balance.currency: str(plain(balance.total))},
         margin=(str(margin.initial), str(margin.maintenance)),
         requests=[f"{one.label} {_readable(one.text)}" for one in seen],
         breaches=[f"{scope} {key}" for _, scope, key in x.simulator.service.meter.breaches],
@@ -102,6 +98,8 @@ def collect(rig: object, history: History, start_ns: int, **more: object) -> Fac
 
 def _readable(text: str) -> str:
     """The ledger keeps bytes as hex."""
+    if text.startswith("{"):
+        return text
     try:
         return bytes.fromhex(text).decode()
     except ValueError:

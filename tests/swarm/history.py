@@ -7,10 +7,10 @@ interfaces: a line `in` means delivered to the client, a line `out` handed to th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
+import msgspec
 from attrs import define, field
 from engine_double import NotTaken
 
@@ -41,8 +41,8 @@ class Line:
         if not text or (isinstance(text, bytes) and text[:1] not in (b"{", b"[")):
             return None
         try:
-            return json.loads(text)
-        except ValueError:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def of(self, name: str) -> object:
@@ -59,6 +59,8 @@ class History:
     lines: list[Line] = field(factory=list)
     connections: int = 0
     exchanges: int = 0
+    read: object = None
+    """What `evidence.read` made of the lines so far; lines are never changed once they were read."""
 
     def note(self, what: str, number: int = 0, text: bytes | str = b"", **about: object) -> Line:
         """One more line, stamped now."""

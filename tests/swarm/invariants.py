@@ -10,12 +10,13 @@ Every check yields one sentence for each violation, with the facts that show it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from itertools import pairwise
 
-from evidence import GONE, PROVES_NOTHING, TOKEN, Heard, read
+from evidence import GONE, PROVES_NOTHING, TOKEN, Claim, read
 from facts import Facts, Row
 from history import Line
 
@@ -138,22 +139,20 @@ def i04(facts: Facts) -> Iterator[str]:
 def i05(facts: Facts) -> Iterator[str]:
     """Every end had its proof first, and every fill that was voided."""
     ended: set[str] = set()
-    for line, heard in read(facts.history):
-        if line.what != "told":
-            continue
+    for claim in read(facts.history).claims:
+        line = claim.line
         name, event = str(line.of("name")), line.of("event")
         if event == "rejected":
-            yield from _rejected(facts, line, name, heard)
+            yield from _rejected(facts, claim, name)
         elif event == "report" and line.of("status") in ("CANCELED", "EXPIRED") and name not in ended:
-            raw = str(line.of("venue_id")).removeprefix("PARADEX-")
-            if raw not in heard.closed and name not in heard.closed:
+            if not claim.closed:
                 yield f"{name} was told {line.of('status')} at line {line.at}, and nothing had said so"
         elif event == "cancel_rejected":
             raw = {name, *(row["id"] for row in facts.orders if row["client_id"] == name)}
-            codes = [code for one in (*raw, "*") for code in heard.cancel_errors.get(str(one), [])]
+            codes = [code for one in (*raw, "*") for code in claim.cancel_errors.get(str(one), [])]
             if name not in ended and not [one for one in codes if one not in PROVES_NOTHING | GONE]:
                 yield f"the cancel of {name} was told refused at line {line.at} without a refusal: {codes}"
-        elif event == "fill_voided" and line.of("trade_id") not in heard.busted:
+        elif event == "fill_voided" and not claim.busted:
             yield f"fill {line.of('trade_id')} was voided at line {line.at}, and nothing had said so"
         elif event == "modify_rejected":
             yield f"{name}: no change was ever asked for, and one was told refused"
@@ -161,22 +160,21 @@ def i05(facts: Facts) -> Iterator[str]:
             ended.add(name)
 
 
-def _rejected(facts: Facts, line: Line, name: str, heard: Heard) -> Iterator[str]:
+def _rejected(facts: Facts, claim: Claim, name: str) -> Iterator[str]:
+    line = claim.line
     rows = [row for row in facts.orders if row["client_id"] == name]
     if any(Decimal(str(row["filled"])) or row["status"] in OPEN for row in rows):
         yield f"{name} was told rejected at line {line.at}, and the venue has it: {rows}"
         return
-    creates = heard.creates.get(name, [])
-    if not creates or heard.unfilled.get(name):
+    if not claim.sends or claim.unfilled:
         return  # nothing left, or the venue said closed and unfilled
-    last = creates[-1]
-    if last.error is not None and last.error not in PROVES_NOTHING:
+    if claim.error is not None and claim.error not in PROVES_NOTHING:
         return
-    if not rows and {"orders", "orders_history", "fills"} <= heard.absent[name]:
+    if not rows and {"orders", "orders_history", "fills"} <= claim.absent:
         return
     yield (
         f"{name} was told rejected at line {line.at} ({line.of('reason')}) without proof: "
-        f"reply {last.error}, absent in {sorted(heard.absent[name])}, venue {rows}"
+        f"reply {claim.error}, absent in {sorted(claim.absent)}, venue {rows}"
     )
 
 
@@ -229,22 +227,26 @@ def i07(facts: Facts) -> Iterator[str]:
     for name, count in Counter(str(row["client_id"]) for row in facts.orders if row["client_id"]).items():
         if count > 1:
             yield f"{name} exists {count} times at the venue"
-    heard = Heard()
-    for line in facts.history.lines:
-        heard.take(line)
-    for name, creates in heard.creates.items():
+    arrived = _arrived(facts)
+    for name, creates in read(facts.history).heard.creates.items():
         for one, following in pairwise(creates):
             proven = one.error in TOKEN and (one.answered_at or 0) < following.line.at
             if not proven:
                 yield f"{name} was sent again at line {following.line.at}; before: {one.error}"
-        arrived = sum(_creates(text, name) for text in facts.requests)
-        if arrived > len(creates):
-            yield f"{name} reached the venue {arrived} times and was sent {len(creates)} times"
+        if arrived[name] > len(creates):
+            yield f"{name} reached the venue {arrived[name]} times and was sent {len(creates)} times"
 
 
-def _creates(text: str, name: str) -> bool:
-    new = '"order.create"' in text or text.startswith("POST /v1/orders")
-    return new and f'"client_id":"{name}"' in text
+_CLIENT_ID = re.compile('"client_id":"([^"]*)"')
+
+
+def _arrived(facts: Facts) -> Counter[str]:
+    """How often a new order reached the venue, by client id."""
+    found: Counter[str] = Counter()
+    for text in facts.requests:
+        if '"order.create"' in text or text.startswith("POST /v1/orders"):
+            found.update(set(_CLIENT_ID.findall(text)))
+    return found
 
 
 def i08(facts: Facts) -> Iterator[str]:
@@ -252,11 +254,9 @@ def i08(facts: Facts) -> Iterator[str]:
     denied = {str(line.of("name")) for line in facts.history.of("told") if line.of("event") == "denied"}
     if not denied:
         return
-    heard = Heard()
-    for line in facts.history.lines:
-        heard.take(line)
+    creates, arrived = read(facts.history).heard.creates, _arrived(facts)
     for name in sorted(denied):
-        if heard.creates.get(name) or any(_creates(text, name) for text in facts.requests):
+        if creates.get(name) or arrived[name]:
             yield f"{name} was denied and is on the wire"
         if any(row["client_id"] == name for row in facts.orders):
             yield f"{name} was denied and exists at the venue"

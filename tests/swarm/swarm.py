@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import tempfile
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+import fast_stark_crypto
+import msgspec
 from attrs import define, field
 from facts import Facts, collect
 from history import History, TappedPort, TappedStream, watch_engine, watch_market
@@ -117,6 +120,16 @@ class Run:
         self.counted = 0
         """Of the venue's list of faults that acted, those that are in the outcome."""
         self._quoted = False
+        self._happened = 0
+        """Events of the exchange so far."""
+        self.x.exchange.listen(self._happens)
+        self.enough: Callable[[Outcome], bool] = lambda _: False
+        """Asked at every rest: nobody wants to know the rest of this run."""
+        self._disagreed: tuple[int, int] | None = None
+        """Lines and events when both sides were last seen to differ."""
+
+    def _happens(self, _event: object) -> None:
+        self._happened += 1
 
     # --- from beginning to end
 
@@ -131,6 +144,8 @@ class Run:
             while rests and one.at_ms >= rests[0]:
                 await self._until(rests.pop(0))
                 await self.rest()
+                if self.enough(self.outcome):
+                    return self.outcome
             await self._until(one.at_ms)
             if isinstance(one, Fault):
                 self._arm(one)
@@ -321,8 +336,13 @@ class Run:
     def _agrees(self) -> bool:
         if self.rig is None or not self._at_rest():
             return False
+        now = len(self.history.lines), self._happened
+        if now == self._disagreed:
+            return False  # neither side did anything meanwhile
         facts = self._facts()
-        return not any(text for name in AGREEMENT for text in CHECKS[name](facts))
+        agrees = not any(text for name in AGREEMENT for text in CHECKS[name](facts))
+        self._disagreed = None if agrees else now
+        return agrees
 
     def _books(self) -> dict[str, object]:
         rig = self.rig
@@ -374,7 +394,7 @@ class Run:
         outcome.virtual_secs = history.mono_ns() / 1e9
         sink = sha256()
         for line in told:
-            sink.update(f"{line.mono_ns} {json.dumps(line.about, sort_keys=True, default=str)}\n".encode())
+            sink.update(b"%d %s\n" % (line.mono_ns, msgspec.json.encode(line.about, order="sorted")))
         outcome.digest = {
             "wire": self.world.wire.digest(),
             "sink": sink.hexdigest(),
@@ -603,8 +623,21 @@ def _text(path: Path) -> str:
     return "".join(one.read_bytes().decode("latin-1") for one in sorted(path.parent.glob(f"{path.name}*")))
 
 
-def run_seed(seed: int, plan: Plan | None = None) -> Outcome:
-    """The seed was run; nothing is raised, whatever went wrong."""
+@contextmanager
+def _hashes_remembered() -> Iterator[None]:
+    """Client and venue hash the same orders with one library, a pure function: each hash is made once."""
+    made = fast_stark_crypto.pedersen_hash
+    fast_stark_crypto.pedersen_hash = lru_cache(maxsize=4_096)(made)
+    try:
+        yield
+    finally:
+        fast_stark_crypto.pedersen_hash = made
+
+
+def run_seed(
+    seed: int, plan: Plan | None = None, enough: Callable[[Outcome], bool] = lambda _: False
+) -> Outcome:
+    """The seed was run, as far as its rests did not say `enough`; nothing is raised, whatever went wrong."""
     plan, log = plan or draw(seed), Lines()
     outcome = Outcome(seed)
     logger = logging.getLogger("venuekit")
@@ -624,16 +657,17 @@ def run_seed(seed: int, plan: Plan | None = None) -> Outcome:
         nonlocal outcome
         in_file = callable(world.journal)
         run = Run(plan, world, log, (lambda: _text(path)) if in_file else (lambda: repr(world.journal)))
-        outcome = run.outcome
+        outcome, run.enough = run.outcome, enough
         await run.whole()
 
     try:
         own = {"order_route": plan.route, "sbe": plan.sbe}
         journal = opened if plan.journal == "file" else None
         options = {**SIM, **plan.venue}
-        run_virtual(
-            seed, body, journal=journal, start=False, settle=False, sim=options, own=own, secs=7_200.0
-        )
+        with _hashes_remembered():
+            run_virtual(
+                seed, body, journal=journal, start=False, settle=False, sim=options, own=own, secs=7_200.0
+            )
     except Exception:  # noqa: BLE001 - the seed failed, whatever it was; the text says what
         outcome.violations.append(f"crashed: {traceback.format_exc()}")
     finally:

@@ -29,6 +29,7 @@ class VirtualLoop(BaseEventLoop):
 
     # Of the base class, which does not declare it.
     _ready: deque[asyncio.Handle]
+    _stopping: bool
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,6 +93,12 @@ class VirtualLoop(BaseEventLoop):
     # --- called by the base class
 
     def _run_once(self) -> None:
+        # One call of the base class for all turns until somebody stops the loop.
+        self._turn()
+        while not self._stopping:
+            self._turn()
+
+    def _turn(self) -> None:
         self._turns += 1
         if not self._ready:
             self._advance()

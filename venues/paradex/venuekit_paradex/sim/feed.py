@@ -429,8 +429,10 @@ class Feed:
         self._timers[name] = self._clock.call_at(self._clock.mono_ns() + every_ms * 1_000_000, run)
 
     def _summaries(self) -> bool:
-        for market in self._exchange.markets:
-            self._publish("markets_summary", market, _summary_parcel(self.market_state(market)))
+        topics = (topic for session in self.sessions.values() for topic in session.topics.values())
+        if any(topic.kind == "markets_summary" for topic in topics):
+            for market in self._exchange.markets:
+                self._publish("markets_summary", market, _summary_parcel(self.market_state(market)))
         self._tell_revalued()
         return True
 
