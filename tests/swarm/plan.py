@@ -25,6 +25,9 @@ CANNOT: Mapping[str, str] = {
 }
 """What no run can hit, and why."""
 
+MOVES = ("external", "bust", "deposit", "transfer", "liquidate", "restart on a file")
+"""What befalls the account and the process beside the faults; each must have happened in some seed."""
+
 MARKETS = ("BTC-USD-PERP", "ETH-USD-PERP")
 SIZES = {"BTC-USD-PERP": ("0.001", "0.003", "0.01"), "ETH-USD-PERP": ("0.02", "0.05", "0.2")}
 

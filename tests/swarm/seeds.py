@@ -21,28 +21,39 @@ for folder in (Path(__file__).parents[1] / "support", Path(__file__).parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from plan import CANNOT, CUTS, KINDS  # noqa: E402 - found through the line above
+from plan import CANNOT, CUTS, KINDS, MOVES  # noqa: E402 - found through the line above
 from swarm import Outcome, replay_line, run_seed  # noqa: E402
 
 REPEATED = 20
 
 
-def never_hit(outcomes: Iterable[Outcome]) -> list[str]:
-    """Fault kinds and cut points that no seed hit, without those that cannot be."""
+def _hits(outcomes: Iterable[Outcome]) -> Counter[str]:
     hit: Counter[str] = Counter()
     for one in outcomes:
-        hit.update(one.kinds)
-        hit.update(one.cuts)
-    return [name for name in (*KINDS, *CUTS) if not hit[name] and name not in CANNOT]
+        for what in (one.kinds, one.cuts, one.moves):
+            hit.update(what)
+    return hit
+
+
+def never_hit(outcomes: Iterable[Outcome]) -> list[str]:
+    """Fault kinds, cut points and moves that no seed hit, without those that cannot be."""
+    hit = _hits(outcomes)
+    return [name for name in (*KINDS, *CUTS, *MOVES) if not hit[name] and name not in CANNOT]
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """How often each fault kind and each cut point was hit."""
-    hit: Counter[str] = Counter()
-    for one in outcomes:
-        hit.update(one.kinds)
-        hit.update(one.cuts)
-    return " ".join(f"{name}:{hit[name]}" for name in (*KINDS, *CUTS))
+    """How often each was hit, and why what cannot be hit is not asked for."""
+    hit, judged = _hits(outcomes), [name for name in (*KINDS, *CUTS, *MOVES) if name not in CANNOT]
+    counts = " ".join(f"{name.replace(' ', '-')}:{hit[name]}" for name in judged)
+    return "\n".join([counts, *(f"{name} is not judged: {why}" for name, why in CANNOT.items())])
+
+
+def hole(outcomes: Sequence[Outcome]) -> str | None:
+    """What all these seeds together never hit, with the whole table; None when nothing is missing."""
+    missed = never_hit(outcomes)
+    if not missed:
+        return None
+    return f"never hit in {len(outcomes)} seeds: {', '.join(missed)}\n{table(outcomes)}"
 
 
 def failure(outcomes: Sequence[Outcome]) -> str | None:
@@ -118,11 +129,12 @@ def main() -> int:
             print(json.dumps(run_seed(seed).digest, sort_keys=True))
         return 0
     outcomes, secs = _all(args.seed, args.count, args.minutes, args.jobs)
-    print(table(outcomes))
-    missed = never_hit(outcomes) if len(outcomes) >= 200 else []
+    if len(outcomes) < 200:
+        print(f"{table(outcomes)}\n{len(outcomes)} seeds are too few to judge what was never hit")
+    missed = hole(outcomes) if len(outcomes) >= 200 else None
     differ = repeats([one.seed for one in outcomes[:REPEATED]]) if len(outcomes) >= REPEATED else []
-    if missed:
-        print(f"never hit: {', '.join(missed)}")
+    if len(outcomes) >= 200:
+        print(missed or table(outcomes))
     if differ:
         print(f"not the same twice: {differ}\n{replay_line(differ[0])}")
     if (text := failure(outcomes)) is not None:

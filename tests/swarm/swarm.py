@@ -33,7 +33,7 @@ from nautilus_trader.model import (
     TimeInForce,
     TraderId,
 )
-from plan import CUTS, LENGTH_MS, MARKETS, QUIET_MS, Act, Fault, Plan, draw
+from plan import CUTS, LENGTH_MS, MARKETS, MOVES, QUIET_MS, Act, Fault, Plan, draw
 from venuekit_paradex import reconciliation
 from venuekit_paradex.sim import SIMULATOR
 from virtual_rig import Killed, World, run_virtual
@@ -75,6 +75,8 @@ class Outcome:
     kinds: dict[str, int] = field(factory=dict)
     """Fault kind: how often it acted."""
     cuts: dict[str, int] = field(factory=dict)
+    moves: dict[str, int] = field(factory=dict)
+    """What happened to the account and the process, see `MOVES`."""
     digest: dict[str, str] = field(factory=dict)
     orders: int = 0
     fills: int = 0
@@ -183,6 +185,8 @@ class Run:
             for market in MARKETS:
                 rig.want(DataKind.BOOK_DELTAS, market)
             self.rig = rig
+        if self.plan.journal == "file" and len(self.world.rigs) > 1:
+            self._moved("restart on a file")
         waiting, self.waiting = self.waiting, []
         for act in waiting:
             self._act(act)
@@ -414,9 +418,14 @@ class Run:
 
     def _market_act(self, act: Act) -> None:
         try:
-            _MARKET_ACTS[act.what](self, act.about)
+            done = _MARKET_ACTS[act.what](self, act.about)
         except Refusal:
-            pass  # the venue would not: halted, closed meanwhile, nothing there
+            return  # the venue would not: halted, closed meanwhile, nothing there
+        if act.what in MOVES and done is not False:
+            self._moved(act.what)
+
+    def _moved(self, what: str) -> None:
+        self.outcome.moves[what] = self.outcome.moves.get(what, 0) + 1
 
     def _quote(self, about: Mapping[str, object]) -> None:
         market = str(about["market"])
@@ -470,11 +479,12 @@ class Run:
     def _funding(self, about: Mapping[str, object]) -> None:
         self.x.exchange.pay_funding(str(about["market"]), Decimal("0.0001"))
 
-    def _bust(self, about: Mapping[str, object]) -> None:
-        """A fill that stands is taken back, an old one or one of this moment."""
+    def _bust(self, about: Mapping[str, object]) -> bool:
+        """A fill that stands is taken back, an old one or one of this moment; False: there is none."""
         fills = self.x.exchange.fills(self.x.account)
         if fills:
             self.x.exchange.bust(fills[int(float(str(about["pick"])) * len(fills))].id)
+        return bool(fills)
 
     def _deposit(self, about: Mapping[str, object]) -> None:
         """Money comes, or goes."""
@@ -487,16 +497,20 @@ class Run:
         signed = size if about["side"] == "BUY" else -size
         self.x.exchange.set_position(self.x.account, market, held + signed)
 
-    def _liquidate(self, about: Mapping[str, object]) -> None:
-        """The account's money is too little for its positions; then it has its money again."""
+    def _liquidate(self, about: Mapping[str, object]) -> bool:
+        """The account's money is too little for its positions; then it has its money again.
+
+        False: it held nothing, or this market liquidates nobody now.
+        """
         exchange, account, market = self.x.exchange, self.x.account, str(about["market"])
         if not exchange.position(account, market).quantity:
-            return
+            return False
         margin = exchange.margin(account)
         gone = margin.equity - margin.maintenance / 2
         exchange.fund_account(account, -gone)
         exchange.set_price(market, exchange.mark(market))
         exchange.fund_account(account, gone)
+        return not exchange.position(account, market).quantity
 
     def _halt(self, about: Mapping[str, object]) -> None:
         self.x.exchange.halt(str(about["market"]))
@@ -571,7 +585,7 @@ class Run:
             self.rig.service.query(orders[int(float(str(about["pick"])) * len(orders))])
 
 
-_MARKET_ACTS: Mapping[str, Callable[[Run, Mapping[str, object]], None]] = {
+_MARKET_ACTS: Mapping[str, Callable[[Run, Mapping[str, object]], bool | None]] = {
     "quote": Run._quote,
     "take": Run._take,
     "cross": Run._cross,
