@@ -1,4 +1,4 @@
-"""Judging evidence: which of two records is newer, and what a nameless fill is called."""
+"""Judging evidence: which of two records is newer, whose it is, and what a nameless fill is called."""
 
 from __future__ import annotations
 
@@ -145,6 +145,17 @@ def foreign(order: Tracked, record: OrderRecord) -> bool:
     smaller = mine is not None and theirs is not None and theirs.raw < mine.raw
     repriced = None not in (order.price, record.price) and record.price != order.price
     return larger or (smaller and repriced)
+
+
+def other_id(order: Tracked, ids: WireIds) -> bool:
+    """True when they name the order by its client id, and the venue's id is not the order's.
+
+    Where orders keep their ids this is another order of the same name, be the rest as it may.
+    """
+    if order.id_was_told or not order.legs or ids.venue_order_id is None:
+        return False
+    same_tx = ids.tx_hash is not None and ids.tx_hash == order.ids.tx_hash
+    return not same_tx and ids.venue_order_id not in order.legs
 
 
 def contrary(order: Tracked, said: OrderRecord | FillRecord) -> bool:

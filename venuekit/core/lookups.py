@@ -82,7 +82,8 @@ def name_taken(
     order: Tracked, record: OrderRecord, asked: Moment, now: Moment, agenda: Agenda
 ) -> list[Action]:
     """Another order works under our client id: ours is refused, once the answer would show it."""
-    proof = record.status in WORKING and _settled(order, asked, agenda)
+    # An order that has an id of its own is asked for by that.
+    proof = record.status in WORKING and not order.legs and _settled(order, asked, agenda)
     if order.hear(Heard.NAME_TAKEN if proof else Heard.SILENT) is not Then.REJECT:
         return []
     return [reject(order, "CLIENT_ORDER_ID_TAKEN: another order has this id", now.wall_ns)]

@@ -88,6 +88,10 @@ class OrderNames:
         stranger.told = OrderStatus.DENIED
         self._orders.pop(stranger.key, None)
 
+    def note(self, action: Action) -> None:
+        """To be said with what is told next."""
+        self._notes.append(action)
+
     def notes(self) -> list[Action]:
         """What binding found out since this was asked last."""
         found, self._notes = self._notes, []

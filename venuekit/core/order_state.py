@@ -282,6 +282,8 @@ class Tracked:
     """Fills that the engine refuses on this order; each is an order of its own there."""
     void_told_raw: int = 0
     """The part of it that the engine had: it works no more there, as if it were filled."""
+    id_was_told: bool = False
+    """The venue id is known from the engine alone, which may have been told another name of the order."""
     legs: list[str] = field(factory=list)
     """Venue order ids of this order, the current one last."""
     modifies: list[PendingModify] = field(factory=list)

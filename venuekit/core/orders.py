@@ -24,6 +24,7 @@ from venuekit.core.evidence import (
     modify_of,
     named,
     newer,
+    other_id,
     over,
     own_name,
     reason,
@@ -117,6 +118,16 @@ class OrderTracker:
     def resolve(self, ids: WireIds) -> Tracked | None:
         """The order any of these ids names, or None."""
         return self._names.resolve(ids)
+
+    def order_of(self, record: OrderRecord) -> Tracked | None:
+        """The order that this record is of, or None; one that only shares its client id is another."""
+        order = self.resolve(record.ids)
+        if order is None or foreign(order, record) or self._other_id(order, record.ids):
+            return None
+        return order
+
+    def _other_id(self, order: Tracked, ids: WireIds) -> bool:
+        return not self.semantics.modify_replaces_id and other_id(order, ids)
 
     def __iter__(self) -> Iterator[Tracked]:
         return iter(self._names)
@@ -236,7 +247,11 @@ class OrderTracker:
         if order is None:
             return []
         if isinstance(outcome, Accepted | Received):
-            self._bind(order, outcome.record.ids if isinstance(outcome, Accepted) else outcome.ids)
+            ids = outcome.record.ids if isinstance(outcome, Accepted) else outcome.ids
+            if self._other_id(order, ids):
+                # The reply is about our order, so what came before it was not. The engine has both in one.
+                self._shared(order, order.legs[-1], "and was taken for it before its reply came")
+            self._bind(order, ids)
         refused = isinstance(outcome, RefusedOutcome)
         then = order.hear(Heard.REFUSED if refused else said_by_reply(outcome))
         if isinstance(outcome, Accepted):
@@ -317,8 +332,8 @@ class OrderTracker:
                 self.counters.inc("orders.unseen_ended")
                 return []
             order = self._stranger(record.ids)
-        elif foreign(order, record):
-            return self._take(self._foreign(record.ids), record, now)
+        elif foreign(order, record) or self._other_id(order, record.ids):
+            return self._take(self._foreign(record, order), record, now)
         self._bind(
             order, record.ids, old_leg=record.status in ENDED and record.status is not OrderStatus.FILLED
         )
@@ -340,8 +355,8 @@ class OrderTracker:
         if order is None:
             order = self._stranger(ids)
             self.counters.inc("fills.without_order")
-        if contrary(order, fill):
-            order = self._foreign(fill.ids)
+        if contrary(order, fill) or self._other_id(order, fill.ids):
+            order = self._foreign(fill, order)
         else:
             self._bind(order, ids)
         if fill.ts_event <= order.base_ts:
@@ -389,8 +404,8 @@ class OrderTracker:
         if isinstance(answer, NotFound):
             return self._not_found(order, answer, asked, now)
         order.denied_existence = 0
-        if foreign(order, answer.record):
-            taken = self._take(self._foreign(answer.record.ids), answer.record, now)
+        if foreign(order, answer.record) or self._other_id(order, answer.record.ids):
+            taken = self._take(self._foreign(answer.record, order), answer.record, now)
             proof = name_taken(order, answer.record, asked, now, self._agenda)
             return taken + proof + self._advance(order, now)
         owner = self.resolve(answer.record.ids)
@@ -468,8 +483,11 @@ class OrderTracker:
 
         Fills the window did not reach count as told, so that they are never delivered a second time.
         """
-        order = self.resolve(record.ids) or self._stranger(record.ids)
-        self._bind(order, record.ids)
+        named = self.resolve(record.ids)
+        order = self.order_of(record)
+        if order is None:
+            order = self._foreign(record, named) if named is not None else self._stranger(record.ids)
+        self._bind(order, WireIds(venue_order_id=record.ids.venue_order_id) if order.foreign else record.ids)
         order.hidden_until_ns = None
         take_facts(order, record)
         order.hear(Heard.SHOWN if fills else said_by_record(order, record))
@@ -501,14 +519,23 @@ class OrderTracker:
         self._names.add(order)
         return order
 
-    def _foreign(self, named_so: WireIds) -> Tracked:
-        """Another session's order under a client id of ours: followed under its venue id, never as ours."""
+    def _foreign(self, said: OrderRecord | FillRecord, namesake: Tracked) -> Tracked:
+        """Another session's order under a client id of ours: followed under its venue id, never as ours.
+
+        An alarm says so where nothing but the venue's id tells them apart.
+        """
         self.counters.inc("orders.foreign_names")
-        ids = WireIds(venue_order_id=named_so.venue_order_id)
+        ids = WireIds(venue_order_id=said.ids.venue_order_id)
         order = self.resolve(ids) or self._stranger(ids)
+        if not order.foreign and namesake.ours and namesake.legs and not contrary(namesake, said):
+            self._shared(namesake, order.key, "and is told under its venue id")
         order.foreign = True
         self._bind(order, ids)
         return order
+
+    def _shared(self, order: Tracked, other: str, what: str) -> None:
+        text = f"order {other} of another program has the client id {order.key} of an order of ours, {what}"
+        self._names.note(Alarm("client_id_shared", text))
 
     def _bind(self, order: Tracked, ids: WireIds, *, old_leg: bool = False) -> None:
         self._names.bind(order, ids, old_leg=old_leg)

@@ -253,7 +253,10 @@ class Semantics:
     cancel_needs_venue_id: bool = False
     """True: a cancel cannot name an order by its client id, so it is held until the venue id is known."""
     modify_replaces_id: bool = False
-    """True: a modify ends the order and opens another one, so a cancel seen meanwhile may be half of it."""
+    """True: a modify ends the order and opens another one, so a cancel seen meanwhile may be half of it.
+
+    False: an order keeps its id, so another id under the same client id is another program's order.
+    """
     busts: bool = False
     """True: the venue can take a fill back, and `Query.BUSTS` reads which."""
     retry_after_unit_ms: int = 1_000

@@ -83,6 +83,7 @@ def tracked_of_engine(order: Order, raw_venue_order_id: str | None, offset_ns: i
     tracked = tracked_from(order, status)
     tracked.ids = merged_ids(tracked.ids, WireIds(venue_order_id=raw_venue_order_id))
     tracked.told_venue_id = raw_venue_order_id
+    tracked.id_was_told = True
     unseen = status in (OrderStatus.SUBMITTED, OrderStatus.INITIALIZED) and not order.filled_qty.raw
     tracked.fate = Fate.UNKNOWN if unseen else Fate.SEEN
     # The earlier of both: from then on it is looked for.

@@ -250,12 +250,12 @@ class MassStatus:
         """An order that ended without a fill and is not one of ours changed nothing."""
         if record.status not in ENDED or (record.filled is not None and record.filled.raw):
             return True
-        known = self._tracker.resolve(record.ids)
+        known = self._tracker.order_of(record)
         return known is not None and known.ours
 
     def _known_after(self, one: OrderWithFills) -> Tracked:
         """The tracked order; told by this mass status when it is new, by the sink when it was known."""
-        known = self._tracker.resolve(one.record.ids)
+        known = self._tracker.order_of(one.record)
         if known is None or known.told is OrderStatus.INITIALIZED:
             fresh = [fill for fill in one.fills if fill.trade_key not in self._tracker.fills]
             tracked = self._tracker.baseline(one.record, one.fills, self._delivery.now())

@@ -162,8 +162,8 @@ def test_a_clock_that_was_set_forward_does_not_end_a_change_early() -> None:
         bench.clock.advance(6 * S)
 
 
-def test_the_venue_moves_an_order_to_a_new_id_by_itself() -> None:
-    bench = Bench()
+def test_a_venue_that_replaces_orders_moves_one_to_a_new_id_by_itself() -> None:
+    bench = Bench(modify_replaces_id=True)
     opened(bench)
     bench.see(OPEN, filled="0", vid="V2", price="100.5", at=6)
     assert bench.events()[2:] == ["updated 1.000 100.5 HV-V2"]
