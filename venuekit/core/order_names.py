@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from nautilus_trader.model import OrderStatus
 
-from venuekit.core.fate import Fate, Heard
-from venuekit.core.order_state import Action, Alarm, Tracked, merged_ids
+from venuekit.core.fate import Fate, Heard, Then
+from venuekit.core.order_state import Action, Alarm, Moment, Tracked, merged_ids
 from venuekit.interfaces.records import WireIds
 
 if TYPE_CHECKING:
+    from venuekit.interfaces.records import OrderRecord
     from venuekit.interfaces.telemetry import Counters
+
+HOLD_NS = 10_000_000_000
+"""A nameless order that may be ours is told as somebody else's after this long all the same."""
+
+_ASK_NS = 100_000_000
+"""So often it is asked whether it still may be."""
 
 
 @define
@@ -25,6 +32,8 @@ class OrderNames:
     _by_venue: dict[str, Tracked] = field(factory=dict)
     _by_ref: dict[str, Tracked] = field(factory=dict)
     _by_hash: dict[str, Tracked] = field(factory=dict)
+    _flying: dict[str, Tracked] = field(factory=dict)
+    """Orders of ours that were sent, and that no venue id names yet."""
     _notes: list[Action] = field(factory=list)
 
     def get(self, key: str) -> Tracked | None:
@@ -51,6 +60,41 @@ class OrderNames:
         """The order is known under its key."""
         self._orders[order.key] = order
 
+    def sent(self, order: Tracked) -> None:
+        """The order is on the wire: what the venue says without a client id may be about it."""
+        if not order.legs:
+            self._flying[order.key] = order
+
+    def may_be_ours(self, said: Tracked | OrderRecord) -> bool:
+        """True while an order of ours without a venue id may be the one that this says no client id of."""
+        if said.ids.client_order_id is not None or said.ids.client_ref is not None:
+            return False
+        for order in list(self._flying.values()):
+            if order.ended or order.legs:
+                del self._flying[order.key]
+            elif (said.instrument_id, said.side, said.quantity) == (
+                order.instrument_id,
+                order.side,
+                order.quantity,
+            ):
+                return True
+        return False
+
+    def hold(self, order: Tracked, now: Moment) -> None:
+        """An order that may be one of ours is not told as another: the reply says, or a bound passes."""
+        if order.ours or order.foreign or order.told is not OrderStatus.INITIALIZED:
+            return
+        if order.hidden_until_ns is not None:
+            return
+        if self.may_be_ours(order):
+            order.held_until_ns = order.held_until_ns or now.mono_ns + HOLD_NS
+            if now.mono_ns < order.held_until_ns:
+                order.hidden_until_ns = min(order.held_until_ns, now.mono_ns + _ASK_NS)
+        elif order.held_until_ns is not None and order.ending is not None and not _filled(order):
+            # It is nobody's here: no news.
+            self.counters.inc("orders.unseen_ended")
+            order.told = OrderStatus.DENIED
+
     def bind(self, order: Tracked, ids: WireIds, *, old_leg: bool = False) -> None:
         """Every id names this order after this; a nameless stranger under one of them is taken in."""
         venue_id = ids.venue_order_id
@@ -63,6 +107,7 @@ class OrderNames:
                 -1 if old_leg and order.legs and order.working is not None else len(order.legs), venue_id
             )
             self._by_venue[venue_id] = order
+            self._flying.pop(order.key, None)
             if order.legs[-1] == venue_id:
                 order.version = None  # versions count within one leg
         order.ids = merged_ids(order.ids, ids)
@@ -80,17 +125,30 @@ class OrderNames:
             text = f"orders {order.key} and {stranger.key} are one at the venue and were told as two"
             self._notes.append(Alarm("order_told_twice", text))
             return
-        if stranger.fate is Fate.SEEN:
-            order.hear(Heard.SHOWN)
+        heard = {Fate.SEEN: Heard.SHOWN, Fate.REFUSED: Heard.DECLINED}.get(stranger.fate)
+        if heard is not None and order.hear(heard) is Then.ALARM and order.ended:
+            text = f"order {order.key} was told as rejected and the venue shows it"
+            self._notes.append(Alarm("order_alive", text))
         order.waiting.update(stranger.waiting)
         order.claimed_raw = max(order.claimed_raw, stranger.claimed_raw)
-        stranger.look_due_ns = stranger.fills_due_ns = None
-        stranger.told = OrderStatus.DENIED
+        order.ts_accepted = order.ts_accepted or stranger.ts_accepted
+        if stranger.ts_record > order.ts_record:
+            _take_over(order, stranger)
+        if stranger.ids.client_ref is not None:
+            self._by_ref[stranger.ids.client_ref] = order
+        if stranger.ids.tx_hash is not None:
+            self._by_hash[stranger.ids.tx_hash] = order
+        # Nothing is told of it, and no id is forgotten with it, whatever timer it has.
+        stranger.look_due_ns = stranger.fills_due_ns = stranger.hidden_until_ns = None
+        stranger.told, stranger.ids = OrderStatus.DENIED, WireIds()
+        stranger.waiting.clear()
+        stranger.legs.clear()
         self._orders.pop(stranger.key, None)
 
-    def note(self, action: Action) -> None:
-        """To be said with what is told next."""
-        self._notes.append(action)
+    def shared(self, order: Tracked, other: str, what: str) -> None:
+        """An alarm follows: two programs use one client id."""
+        text = f"order {other} of another program has the client id {order.key} of an order of ours, {what}"
+        self._notes.append(Alarm("client_id_shared", text))
 
     def notes(self) -> list[Action]:
         """What binding found out since this was asked last."""
@@ -100,7 +158,25 @@ class OrderNames:
     def forget(self, order: Tracked) -> None:
         """No id names the order any more."""
         self._orders.pop(order.key, None)
+        self._flying.pop(order.key, None)
         for leg in order.legs:
             self._by_venue.pop(leg, None)
         self._by_ref.pop(order.ids.client_ref or "", None)
         self._by_hash.pop(order.ids.tx_hash or "", None)
+
+
+def _filled(order: Tracked) -> bool:
+    return bool(order.claimed_raw or order.waiting)
+
+
+def _take_over(order: Tracked, stranger: Tracked) -> None:
+    """What the newest record said of the order while nothing named it."""
+    order.ts_record, order.said = stranger.ts_record, stranger.said
+    order.ts_last = max(order.ts_last, stranger.ts_last)
+    order.working = stranger.working or order.working
+    order.ending = stranger.ending or order.ending
+    order.quantity = stranger.quantity or order.quantity
+    if order.price is not None:
+        order.price = stranger.price or order.price
+    if order.trigger_price is not None:
+        order.trigger_price = stranger.trigger_price or order.trigger_price

@@ -309,6 +309,8 @@ class Tracked:
     """Fills up to this venue time were part of a mass status."""
     hidden_until_ns: int | None = None
     """Set: an order of an earlier run, left to the mass status until this monotonic time."""
+    held_until_ns: int | None = None
+    """Set: an order of others that may be one of ours is not told before, unless it proves to be none."""
     retired: bool = False
     foreign: bool = False
     """Another session's order under a client id that we used too: named by its venue id alone."""

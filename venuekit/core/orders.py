@@ -186,6 +186,7 @@ class OrderTracker:
             self._bind(order, ids)
             order.hear(Heard.SENT)
             order.sent_mono_ns, order.sent_wall_ns = now.mono_ns, now.wall_ns
+            self._names.sent(order)
             self._agenda.arm(order, now)
 
     def want_modify(
@@ -250,7 +251,7 @@ class OrderTracker:
             ids = outcome.record.ids if isinstance(outcome, Accepted) else outcome.ids
             if self._other_id(order, ids):
                 # The reply is about our order, so what came before it was not. The engine has both in one.
-                self._shared(order, order.legs[-1], "and was taken for it before its reply came")
+                self._names.shared(order, order.legs[-1], "and was taken for it before its reply came")
             self._bind(order, ids)
         refused = isinstance(outcome, RefusedOutcome)
         then = order.hear(Heard.REFUSED if refused else said_by_reply(outcome))
@@ -326,7 +327,8 @@ class OrderTracker:
         order = self.resolve(record.ids)
         if order is None:
             untouched = record.filled is None or not record.filled.raw
-            if record.status in ENDED and (untouched or record.ts_event <= self.closed_floor_ns):
+            gone = record.status in ENDED and not self._names.may_be_ours(record)
+            if gone and (untouched or record.ts_event <= self.closed_floor_ns):
                 # It ended out of sight without a fill, and nothing of the account changed. Or it was told and
                 # forgotten: its fills have a memory of their own, and a new one brings it back.
                 self.counters.inc("orders.unseen_ended")
@@ -528,14 +530,10 @@ class OrderTracker:
         ids = WireIds(venue_order_id=said.ids.venue_order_id)
         order = self.resolve(ids) or self._stranger(ids)
         if not order.foreign and namesake.ours and namesake.legs and not contrary(namesake, said):
-            self._shared(namesake, order.key, "and is told under its venue id")
+            self._names.shared(namesake, order.key, "and is told under its venue id")
         order.foreign = True
         self._bind(order, ids)
         return order
-
-    def _shared(self, order: Tracked, other: str, what: str) -> None:
-        text = f"order {other} of another program has the client id {order.key} of an order of ours, {what}"
-        self._names.note(Alarm("client_id_shared", text))
 
     def _bind(self, order: Tracked, ids: WireIds, *, old_leg: bool = False) -> None:
         self._names.bind(order, ids, old_leg=old_leg)
@@ -629,6 +627,7 @@ class OrderTracker:
             order.retry_ns = None
         if order.hidden_until_ns is not None and now.mono_ns >= order.hidden_until_ns:
             reveal(order)
+        self._names.hold(order, now)
         if order.reportable and order.retry_ns is None and order.hidden_until_ns is None:
             actions += tell(order, self.fills, now, self._agenda.tick, self.semantics.modify_replaces_id)
             for fill in ready_fills(order) if order.told is OrderStatus.VOIDED else ():
