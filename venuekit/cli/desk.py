@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from venuekit.cli.output import Settings, emit, say, table
-from venuekit.errors import ConfigError
+from venuekit.errors import ConfigError, NotReady
 
 if TYPE_CHECKING:
     from venuekit.interfaces.signer import Secret, SecretRef
@@ -89,6 +89,22 @@ class Desk:
         opened = OpenedVenue(config.venues[key], clock=RealClock())
         await opened.open()
         try:
+            if trading and opened.manifest.time is not None:
+                _need_time(opened.clock.reading().state)
             yield opened.context()
         finally:
             await opened.close()
+
+
+def _need_time(state: str) -> None:
+    """A command signs once and nobody watches it: without the venue's time it signs nothing."""
+    if state == "local":
+        raise NotReady(
+            "the venue's time could not be read, so nothing is signed with this machine's",
+            hint="try again when the venue answers",
+        )
+    if state == "wild":
+        raise NotReady(
+            "the venue's time is too far from this machine's to be believed, so nothing is signed",
+            hint="synchronise this machine's clock (NTP); if it is right, the venue's is not",
+        )

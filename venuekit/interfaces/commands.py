@@ -54,6 +54,7 @@ class CommandDesk(Protocol):
     ) -> AbstractAsyncContextManager[VenueContext]:
         """The venue, opened with these fields of its config section, and what its parts receive.
 
-        With `trading` its ports attach the token of the account.
+        With `trading` its ports attach the token of the account, and its clock knows the venue's time: where
+        that cannot be read, `NotReady` is raised and nothing was signed.
         """
         ...

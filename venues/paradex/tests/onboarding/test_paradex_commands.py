@@ -11,6 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from venuekit_paradex.onboarding import Subkeys
+from venuekit_paradex.time import ParadexTime
+
+from venuekit.cli.main import run
+from venuekit.errors import DecodeError
+from venuekit.runtime.clock import RealClock
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data/signing_vectors.json").read_text())
 # Every command is a process of its own that loads the libraries for keys; a busy machine takes its time.
@@ -98,6 +104,50 @@ def test_reading_shows_every_field_exactly(rest):
     key = {"DEMO": venuekit("sim", "paradex", "--demo-key").stdout.strip()}
     mine = one(venuekit("paradex", "read", "/account", "--key", "env:DEMO", "--address", rest, **key))
     assert (mine["settlement_asset"], mine["total_collateral"]) == ("USDC", "100000")
+
+
+def _create(rest, monkeypatch, capsys, tmp_path, name):
+    """A subkey is registered by the command, run in this process; its code and what it said."""
+    key = venuekit("sim", "paradex", "--demo-key").stdout.strip()
+    monkeypatch.setenv("DEMO", key)
+    here = ("--name", name, "--save", str(tmp_path / name), "--yes", "--address", rest, "--json")
+    code = run(["paradex", "keys", "create", "--key", "env:DEMO", *here])
+    return code, capsys.readouterr()
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+def test_a_machine_whose_clock_is_wrong_signs_with_the_venues_time(
+    rest, monkeypatch, capsys, tmp_path, minutes
+):
+    # The venue takes a registration for five minutes.
+    real = RealClock.wall_ns
+    monkeypatch.setattr(RealClock, "wall_ns", lambda clock: real(clock) + minutes * 60 * 10**9)
+    code, said = _create(rest, monkeypatch, capsys, tmp_path, "late")
+    assert code == 0, said.err
+    assert json.loads(said.out)["event"] == "subkey_created"
+
+
+@pytest.mark.parametrize(
+    ("venue_hours", "why"), [(None, "could not be read"), (-9, "too far from this machine's")]
+)
+def test_nothing_is_signed_when_the_venues_time_is_not_known(
+    rest, monkeypatch, capsys, tmp_path, venue_hours, why
+):
+    real = ParadexTime.read
+
+    async def read(self):
+        if venue_hours is None:
+            raise DecodeError("planted", kind="bad_time")
+        return await real(self) + venue_hours * 3600 * 10**9
+
+    monkeypatch.setattr(ParadexTime, "read", read)
+    signed = []
+    monkeypatch.setattr(Subkeys, "create", lambda *_a, **_k: signed.append(1))
+    code, said = _create(rest, monkeypatch, capsys, tmp_path, "never")
+    assert code == 1
+    assert why in said.err + said.out
+    assert not signed
+    assert not (tmp_path / "never").exists()
 
 
 def test_nothing_happens_without_a_yes(rest, tmp_path):
