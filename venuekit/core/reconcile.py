@@ -292,5 +292,6 @@ def fills_under_way(tracker: OrderTracker) -> set[InstrumentId | None]:
     return {
         order.instrument_id
         for order in tracker
-        if order.hidden_until_ns is None and (order.waiting or order.claimed_raw > order.filled_raw)
+        if (order.hidden_until_ns is None or order.held_until_ns is not None)
+        and (order.waiting or order.claimed_raw > order.filled_raw)
     }

@@ -8,6 +8,7 @@ import pytest
 from nautilus_trader.model import OrderSide, OrderStatus
 from tracker_bench import Bench, S
 
+from venuekit.core.reconcile import fills_under_way
 from venuekit.interfaces.orders import Accepted, Received, RefusedOutcome, Unknown
 from venuekit.interfaces.reconciliation import Found
 from venuekit.interfaces.records import Source, WireIds
@@ -121,6 +122,18 @@ def test_the_end_of_somebody_elses_order_that_did_nothing_stays_no_news() -> Non
     bench.wait(20)
     assert bench.engine.external == {}
     assert bench.counters.get("orders.unseen_ended") == 1
+
+
+def test_positions_are_not_compared_while_a_fill_waits_for_the_name_of_its_order() -> None:
+    bench = Bench()
+    bench.order()
+    see(OPEN, "0", 1)(bench)
+    assert not fills_under_way(bench.tracker)
+    fill("t1", "0.400", 2)(bench)
+    assert fills_under_way(bench.tracker) == {bench.iid}
+    received(bench)
+    assert not fills_under_way(bench.tracker)
+    assert bench.events()[-1] == "filled 0.400@100.0 t1"
 
 
 @pytest.mark.parametrize("reply", ["refused", "none"])
