@@ -120,18 +120,15 @@ class Rig:
             on_state=lambda state, why: self.service.on_session_state(state, why),
         )
         timeouts = {op: operation.timeout_ms for op, operation in self.manifest.operations.items()}
-        streams = {
-            name: StreamPort(self.session, self.clock, timeouts)
-            for name, port in self.manifest.ports.items()
-            if port.kind is PortKind.STREAM
-        }
+        stream = StreamPort(self.session, self.clock, timeouts)
+        names = [name for name, port in self.manifest.ports.items() if port.kind is PortKind.STREAM]
         self.service = ExecutionService(
             manifest=self.manifest,
             parts=self.parts.account,
             symbols=self.symbols,
             session=self.session,
-            ports={**wires, **{name: self._requester(name, port) for name, port in streams.items()}},
-            resolve=lambda reply: any(port.resolve(reply) for port in streams.values()),
+            ports={**wires, **{name: self._requester(name, stream) for name in names}},
+            resolve=stream.resolve,
             pacer=self.pacer,
             journal=self.journal,
             clock=self.clock,

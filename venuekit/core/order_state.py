@@ -185,7 +185,6 @@ class PendingModify:
     price: Price | None
     trigger_price: Price | None
     asked_mono_ns: int
-    asked_wall_ns: int
     fate: Fate = Fate.LOCAL
 
     def hear(self, heard: Heard) -> Then:

@@ -197,9 +197,7 @@ class OrderTracker:
         if order is None or order.ended:
             return None
         self._modifies += 1
-        order.modifies.append(
-            PendingModify(self._modifies, quantity, price, trigger, now.mono_ns, now.wall_ns)
-        )
+        order.modifies.append(PendingModify(self._modifies, quantity, price, trigger, now.mono_ns))
         return self._modifies
 
     def want_cancel(self, key: str, now: Moment) -> SendCancel | None:
@@ -228,7 +226,7 @@ class OrderTracker:
         """The modify goes on the wire now."""
         if (order := self._names.get(key)) and (modify := modify_of(order, number)):
             modify.hear(Heard.SENT)
-            modify.asked_mono_ns, modify.asked_wall_ns = now.mono_ns, now.wall_ns
+            modify.asked_mono_ns = now.mono_ns
 
     def query(self, key: str, now: Moment) -> list[Action]:
         """A look-up follows, and ends in a report even when it says nothing new."""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from venuekit.interfaces.request import RequestPort, StreamTransport
     from venuekit.interfaces.retry import RetryPolicy
     from venuekit.interfaces.signer import SecretRef, Signer
-    from venuekit.interfaces.stream import Decoded, StreamReply
+    from venuekit.interfaces.stream import Decoded
     from venuekit.interfaces.time import Clock
     from venuekit.interfaces.venue import InstrumentSource, OpenVenue
     from venuekit.runtime.dispatcher import CommandSpans
@@ -213,22 +213,16 @@ class OpenedVenue:
             on_state=on_state,
         )
         timeouts = {op: operation.timeout_ms for op, operation in self.manifest.operations.items()}
-        rpc = {
-            name: StreamPort(session, self.clock, timeouts)
-            for name, port in self.manifest.ports.items()
-            if port.kind is PortKind.STREAM
-        }
-
-        def resolve(reply: StreamReply) -> bool:
-            return any(port.resolve(reply) for port in rpc.values())
-
+        # One for all names: keys are counted per session, and a reply names nothing else.
+        stream = StreamPort(session, self.clock, timeouts)
+        streams = [name for name, port in self.manifest.ports.items() if port.kind is PortKind.STREAM]
         service = ExecutionService(
             manifest=self.manifest,
             parts=account,
             symbols=self.symbols,
             session=session,
-            ports={**self._ports, **{name: self._requester(name, port) for name, port in rpc.items()}},
-            resolve=resolve,
+            ports={**self._ports, **{name: self._requester(name, stream) for name in streams}},
+            resolve=stream.resolve,
             pacer=self._pacer,
             journal=self._journals.opened(),
             clock=self.clock,

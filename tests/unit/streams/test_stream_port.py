@@ -7,11 +7,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from stream_fakes import World
+from attrs import evolve
+from nautilus_trader.model import AccountId
+from stream_fakes import FakeCodec, World
 
 from venuekit.errors import BadValue, SendFailed
+from venuekit.host.config import parse_config
+from venuekit.host.open import OpenedVenue
+from venuekit.interfaces.manifest import PortKind, PortSpec, StreamSpec
 from venuekit.interfaces.request import Evidence, HttpRequest, Reply, StreamRequest
 from venuekit.interfaces.stream import StreamReply
+from venuekit.interfaces.venue import AccountParts, Parts
+from venuekit.runtime.journal import MemoryJournal
 from venuekit.runtime.rpc import StreamPort
 from venuekit.runtime.session import Session
 
@@ -187,3 +194,44 @@ def test_a_reply_that_comes_inside_the_send_is_not_lost():
         assert (await task).status == "ok"
 
     play(script)
+
+
+def test_two_ports_over_one_stream_never_take_each_others_replies():
+    """As a venue is composed: a port for orders and one for cancels, both over the private stream."""
+
+    async def main() -> None:
+        world = World()
+        text = '[venues.paradex]\nenvironment = "simulator"\n'
+        config = parse_config(text, environ={}).venues["paradex"]
+        venue = OpenedVenue(config, clock=world.clock, journal=MemoryJournal())
+        port = PortSpec(PortKind.STREAM, "private")
+        venue.manifest = evolve(
+            venue.manifest,
+            ports={"orders": port, "cancels": port},
+            streams={"private": StreamSpec("stream")},
+        )
+        account = AccountParts("1", lambda: FakeCodec(private=True), object(), object())  # type: ignore[arg-type]
+        venue._parts = Parts(object(), account=account)  # type: ignore[arg-type]
+        venue._stream_transport = lambda: world.server  # type: ignore[assignment,method-assign,return-value]
+        service = venue.execution(object(), AccountId("PARADEX-1"))  # type: ignore[arg-type]
+        session = venue._private
+        assert session is not None
+        starting = asyncio.ensure_future(session.start())
+        await world.run()
+        await starting
+        ports = service._dispatcher._ports
+        create = asyncio.ensure_future(ports["orders"].send(ORDER))
+        cancel = asyncio.ensure_future(ports["cancels"].send(CANCEL))
+        await world.run()
+        keys = {said["req"]: said["key"] for said in world.server.link.sent if "req" in said}
+        world.server.link.says(reply=[keys["order.cancel"]])
+        await world.run()
+        assert (create.done(), cancel.done()) == (False, True)
+        world.server.link.says(reply=[keys["order.create"]])
+        await world.run()
+        assert create.done()
+        assert venue.counters.get("rpc.reply_unmatched") == 0
+        await service.stop()
+        await venue.close()
+
+    asyncio.run(main())
