@@ -64,6 +64,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     # The venue's clock
     "clock.answers.<worth>": "answers to what time it is, by worth; `wild`: synchronise this machine's clock",
     "clock.failed": "questions for the venue's time without an answer",
+    "clock.broken": "answers to what time it is that broke what reads them; asked again like failed ones",
     "clock.refused_by_venue": "signed requests whose time the venue refused; its clock is measured anew",
     "clock.wall_steps": "times this machine's clock was set, or the machine slept",
     # Commands

@@ -99,6 +99,8 @@ class ClockKeeper:
         self._due_ns = 0
         self._pause_ns = _FIRST_PAUSE_NS
         self._timer: Cancel | None = None
+        self._broken = False
+        """True once an answer broke what reads it."""
         self._time = VenueTime(rule.resolution_ms * 1_000_000 if rule is not None else 0)
 
     async def start(self) -> None:
@@ -163,6 +165,13 @@ class ClockKeeper:
                 "the venue's time could not be read: %s",
                 "no answer in time" if isinstance(error, TimeoutError) else error,
             )
+            return None
+        except Exception:  # noqa: BLE001 - see below
+            # A mistake in the venue's reading of its answer is a failure like any other, and said once.
+            self._counters.inc("clock.broken")
+            if not self._broken:
+                self._broken = True
+                self._log.exception("the venue's time could not be read by a mistake")
             return None
         sample = Sample(asked_ns, venue_ns, clock.mono_ns())
         judged = self._time.apply(sample, clock.wall_ns())

@@ -182,6 +182,30 @@ def test_a_venue_that_does_not_answer_is_asked_again_and_ours_is_used_until_then
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("at_start", [True, False])
+def test_an_answer_that_breaks_its_parser_is_asked_for_ever_more_rarely_and_said_once(at_start, caplog):
+    async def body() -> None:
+        bench = Bench(45 * SECOND)
+        broken = KeyError("server_time")
+        bench.venue.error = broken if at_start else None
+        await bench.start()
+        bench.venue.error = broken
+        await bench.machine.run_for(60 * SECOND)
+        asked = len(bench.venue.asked)
+        await bench.machine.run_for(600 * SECOND)
+        # The longest pause is a minute.
+        assert 9 <= len(bench.venue.asked) - asked <= 12
+        assert bench.counters.get("clock.broken") >= 10
+        assert bench.counters.get("tasks.crashed") == 0
+        bench.venue.error = None
+        await bench.machine.run_for(62 * SECOND)
+        assert abs(bench.wrong_ns) < 15 * MS
+        await bench.keeper.close()
+
+    asyncio.run(body())
+    assert sum("KeyError" in (record.exc_text or "") for record in caplog.records) == 1
+
+
 @pytest.mark.parametrize("hours", [5, -5])
 def test_a_time_hours_away_is_not_believed_and_said_aloud(hours, caplog):
     async def body(bench: Bench) -> None:
