@@ -253,6 +253,26 @@ def test_a_report_that_leads_to_nothing_is_an_alarm_and_is_offered_until_the_eng
     assert held == {BTC: "A-1"}
 
 
+def test_a_strategy_that_never_starts_holds_things_up_once() -> None:
+    clock = ManualClock()
+    home, client = _home({}, clock)
+    for one in home._ownership._strategies.values():
+        one.running = False  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        home.give(bare.venue_report("V-2", OrderStatus.ACCEPTED, client_order_id="O-2"), [])
+        await _passes(clock, 70, lambda: client.handed == 1)
+        assert clock.mono_ns() >= 60_000_000_000
+        async with asyncio.timeout(5):
+            while "O-2" not in client.orders:  # noqa: ASYNC110 - the double has no event
+                await asyncio.sleep(0.002)
+        await _passes(clock, 1, lambda: home._task is None)
+        home.give(bare.venue_report("V-1", OrderStatus.ACCEPTED, client_order_id="O-1"), [])
+        await _passes(clock, 1, lambda: client.handed == 2)
+
+    asyncio.run(main())
+
+
 def test_an_event_waits_for_the_reports_of_its_order_and_for_no_other() -> None:
     home, client = _home({})
     said: list[str] = []

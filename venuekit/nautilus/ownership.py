@@ -195,6 +195,7 @@ class Homecoming:
         self._clock = clock or RealClock()
         self._rounds: deque[Round] = deque()
         self._words: list[Word] = []
+        self._started_by_ns: int | None = None
         self._task: asyncio.Task[object] | None = None
 
     async def mass_status(self, lookback_mins: int | None) -> MassStatusParts:
@@ -291,10 +292,11 @@ class Homecoming:
             self._task = self.main.create_task(self._say_all(self.main), "homecoming")
 
     async def _say_all(self, main: VenueExecutionClient) -> None:
-        end_ns = self._clock.mono_ns() + _STARTED_NS
+        if self._started_by_ns is None:
+            self._started_by_ns = self._clock.mono_ns() + _STARTED_NS
         try:
-            # A strategy that was stopped by hand or failed must not hold up the others' orders for ever.
-            while not self._ownership.started and self._clock.mono_ns() < end_ns:
+            # A strategy that was stopped by hand or failed must not hold up the others' orders, nor twice.
+            while not self._ownership.started and self._clock.mono_ns() < self._started_by_ns:
                 await self._turn()
             while (word := self._next()) is not None:
                 if await self._said(main, word):
