@@ -238,8 +238,35 @@ def test_an_older_record_says_nothing_of_what_a_bust_dropped() -> None:
     bench.see(PART, filled="0.000", at=6)
     bench.see(PART, filled="0.400", at=1)
     bench.see(PART, filled="0.400", at=4, source=Source.PAGE)
+    bench.see(PART, filled="0.400", at=5)  # of the millisecond of the bust, and before it
     bench.wait(60)
     assert (bench.fetches, bench.engine.alarms) == ([], [])
+
+
+def test_a_record_of_before_a_fill_does_not_prove_that_the_bust_was_dropped() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.bust("t1", at=2)
+    bench.fill("t2", "0.300", at=5)
+    bench.see(PART, filled="0.400", at=3)
+    bench.see(PART, filled="0.400", at=5)  # of the millisecond of the fill, and before it
+    bench.see(CANCELED, filled="0.700", at=10)
+    bench.wait(60)
+    assert bench.events()[-1] == "canceled"
+    assert (bench.fetches, bench.engine.alarms) == ([], [])
+
+
+def test_a_late_record_of_a_void_order_does_not_say_that_it_works_again() -> None:
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.bust("t1", at=2)
+    bench.fill("t2", "0.600", at=5)
+    bench.see(PART, filled="0.400", at=3)
+    bench.see(PART, filled="1.000", at=5)
+    assert bench.engine.orders["O-1"].status == OrderStatus.VOIDED
+    assert bench.engine.alarms == []
 
 
 # A venue that puts back to work what it took back. The engine takes no fill of an order that is VOIDED.

@@ -124,6 +124,14 @@ def test_the_end_of_somebody_elses_order_that_did_nothing_stays_no_news() -> Non
     assert bench.counters.get("orders.unseen_ended") == 1
 
 
+def test_an_order_of_somebody_else_that_was_told_waits_for_none_of_ours() -> None:
+    bench = Bench()
+    see(OPEN, "0", 1, vid="X1")(bench)
+    bench.order()
+    bench.do(bench.tracker.apply_fill(bench.fill_record("x1", "0.400", name=None, vid="X1"), bench.now))
+    assert bench.engine.events("HV-X1") == ["accepted", "filled 0.400@100.0 x1"]
+
+
 def test_positions_are_not_compared_while_a_fill_waits_for_the_name_of_its_order() -> None:
     bench = Bench()
     bench.order()
