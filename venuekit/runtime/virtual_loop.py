@@ -109,9 +109,10 @@ class VirtualLoop(BaseEventLoop):
             if not timer.cancelled():
                 self._ready.append(timer)
         # What becomes ready meanwhile runs in the next turn, as in every asyncio loop.
-        for _ in range(len(self._ready)):
-            handle = self._ready.popleft()
-            if not handle.cancelled():
+        ready = self._ready
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
                 handle._run()
 
     def _advance(self) -> None:

@@ -25,10 +25,10 @@ class Routes:
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]] | None:
         """The handler and its parameters, or None when no template of this method fits."""
-        segments = _segments(path)
+        segments, method = _segments(path), method.upper()
         best: tuple[Handler, dict[str, str]] | None = None
         for known, template, handler in self._table:
-            if known != method.upper():
+            if known != method or len(template) != len(segments):
                 continue
             params = _fit(template, segments)
             if params is not None and (best is None or len(params) < len(best[1])):
