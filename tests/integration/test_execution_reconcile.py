@@ -14,9 +14,11 @@ from attrs import evolve
 from engine_double import limit
 from nautilus_trader.model import OrderStatus, PositionSide
 
+from venuekit.core.order_state import Action, Moment
+from venuekit.core.orders import OrderTracker
 from venuekit.errors import DecodeError, GiveUp, NotReady, VenuekitError
 from venuekit.interfaces.reconciliation import AccountRow, Found, NotFound, Query
-from venuekit.interfaces.records import Source, WireIds
+from venuekit.interfaces.records import FillRecord, OrderRecord, Source, WireIds
 from venuekit.interfaces.request import Reply
 from venuekit.interfaces.stream import Page, Quarantined, Window
 from venuekit.interfaces.time import AtWall
@@ -276,6 +278,53 @@ def test_a_row_that_cannot_be_read_is_an_alarm_once_and_the_others_are_told() ->
         assert len((await answer(rig, rig.service.mass_status(None))).fills) == 2
         await answer(rig, rig.service.fill_reports(None, None))
         assert [kind for kind, _ in rig.engine.alarms] == ["row_unreadable"]
+
+    run(body)
+
+
+def test_rows_that_break_the_tracker_cost_the_others_nothing_and_are_not_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body(rig: Rig) -> None:
+        broken = await rig.submit("O-1")
+        own = await rig.submit("O-2")
+        await rig.run(10_000)
+        real_order, real_fill = OrderTracker.apply_order, OrderTracker.apply_fill
+
+        def bad_order(tracker: OrderTracker, record: OrderRecord, now: Moment) -> list[Action]:
+            if record.source is not Source.STREAM and record.ids.client_order_id == "O-1":
+                raise TypeError("planted")
+            return real_order(tracker, record, now)
+
+        def bad_fill(tracker: OrderTracker, fill: FillRecord, now: Moment) -> list[Action]:
+            if fill.trade_key == "9000":
+                raise TypeError("planted")
+            return real_fill(tracker, fill, now)
+
+        monkeypatch.setattr(OrderTracker, "apply_order", bad_order)
+        monkeypatch.setattr(OrderTracker, "apply_fill", bad_fill)
+        rig.exchange.mute = True
+        rig.exchange.match(1, "0.400")
+        rig.exchange.match(2, "1.000")
+        rig.exchange.mute = False
+        for _ in range(2):
+            rig.exchange.cut()
+            await rig.run(30_000)
+        assert own.status == OrderStatus.FILLED, "the other rows were taken"
+        assert rig.service.ready, "and submits are allowed"
+        assert rig.counters.get("quarantined.row_broken") >= 4
+        assert sorted(kind for kind, _ in rig.engine.alarms) == [
+            "position_differs",
+            "row_broken",
+            "row_broken",
+        ], "each once"
+        assert rig.counters.get("orders.missing_in_list") == 0, "its row was there"
+        reports = await answer(rig, rig.service.order_reports(True, None))
+        assert [one.client_order_id.value for one in reports] == ["O-1"]
+        assert rig.counters.get("tasks.crashed") == 0
+        monkeypatch.undo()
+        await answer(rig, rig.service.fill_reports(None, None))
+        assert broken.status == OrderStatus.PARTIALLY_FILLED
 
     run(body)
 

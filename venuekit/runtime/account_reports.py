@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ class AccountReports:
         semantics: Semantics,
         clock: Clock,
         counters: Counters,
+        log: logging.Logger,
         on_news: Callable[[int, str], None],
         on_doubt: Callable[[], None],
     ) -> None:
@@ -76,10 +78,13 @@ class AccountReports:
         self._semantics = semantics
         self._clock = clock
         self._counters = counters
+        self._log = log
         self._on_news = on_news
         self._on_doubt = on_doubt
         self._unreadable: set[str] = set()
-        """What was told of rows that could not be read; they are read again and again."""
+        """What was told of rows that could not be read or taken; they are read again and again."""
+        self._broken = 0
+        """Rows that broke what takes them."""
         reads.on_unreadable = self._on_unreadable
         self._mass = MassStatus(
             self,
@@ -94,11 +99,32 @@ class AccountReports:
         )
 
     def _on_unreadable(self, text: str) -> None:
-        if text not in self._unreadable:
-            if len(self._unreadable) >= _MOST_UNREADABLE:
-                self._unreadable.clear()
-            self._unreadable.add(text)
+        if self._first_time(text):
             self._delivery.do([Alarm("row_unreadable", f"a row of the account could not be read: {text}")])
+
+    def _first_time(self, text: str) -> bool:
+        if text in self._unreadable:
+            return False
+        if len(self._unreadable) >= _MOST_UNREADABLE:
+            self._unreadable.clear()
+        self._unreadable.add(text)
+        return True
+
+    def apply_each[Row: OrderRecord | FillRecord | BustRecord](
+        self, rows: Iterable[Row], apply: Callable[[Row], None]
+    ) -> None:
+        """Every row was applied; one that broke is counted and an alarm, and costs the others nothing."""
+        for row in rows:
+            try:
+                apply(row)
+            except Exception as error:  # noqa: BLE001 - counted, and told with its traceback once
+                self._broken += 1
+                self._counters.inc("quarantined.row_broken")
+                name = row.ids if isinstance(row, OrderRecord) else row.trade_key
+                text = f"{type(row).__name__} {name}: {type(error).__name__}: {error}"
+                if self._first_time(text):
+                    self._log.exception("a row of the account could not be taken")
+                    self._delivery.do([Alarm("row_broken", f"a row could not be taken: {text}")])
 
     # --- reading
 
@@ -132,13 +158,13 @@ class AccountReports:
 
     # --- comparing
 
-    async def compare_orders(self, since_ns: int) -> None:
+    async def compare_orders(self, since_ns: int) -> bool:
         """Open orders, and orders and fills since a moment, were merged; missing ones are asked about.
 
         The three lists are read on their own: what one of them brings is told although another one fails.
-        Raise the first failure at the end.
+        Raise the first failure at the end. False: a row could not be taken, so read from that moment again.
         """
-        asked, window = self._delivery.now(), Window(start_ns=since_ns)
+        asked, window, broken = self._delivery.now(), Window(start_ns=since_ns), self._broken
         seen_open: set[str] | None = None
         failed: list[Exception] = []
         try:
@@ -150,16 +176,15 @@ class AccountReports:
         except VenuekitError as error:
             failed.append(error)
         try:
-            for fill in await self.fills(window):
-                self._apply_fill(fill)
-            for bust in await self.busts(window):
-                self._apply_bust(bust)
+            self.apply_each(await self.fills(window), self._apply_fill)
+            self.apply_each(await self.busts(window), self._apply_bust)
         except VenuekitError as error:
             failed.append(error)
         if seen_open is not None:
             self._ask_missing(seen_open, asked)
         if failed:
             raise failed[0]
+        return self._broken == broken
 
     async def compare_positions(self) -> bool:
         """The venue's positions were compared with the fills delivered; False: one differs, ask again later.
@@ -179,12 +204,9 @@ class AccountReports:
         return not (moving or self._positions.doubtful)
 
     def _merge(self, rows: Sequence[OrderRecord]) -> set[str]:
-        keys = set()
-        for row in rows:
-            self._apply_order(row)
-            if (order := self._tracker.resolve(row.ids)) is not None:
-                keys.add(order.key)
-        return keys
+        """The keys of the orders that the rows name: one whose row broke is in the list all the same."""
+        self.apply_each(rows, self._apply_order)
+        return {order.key for row in rows if (order := self._tracker.resolve(row.ids)) is not None}
 
     def apply_look_up(self, key: str, answer: Found | NotFound, asked: Moment | None = None) -> None:
         """The answer is in the tracker, and what it brought first is told; `asked`: not by the tracker."""
@@ -262,7 +284,7 @@ class AccountReports:
         if tracked is not None:
             self.apply_look_up(tracked.key, answer, asked)
         elif isinstance(answer, Found):
-            self._merge([answer.record])
+            self._apply_order(answer.record)
             for fill in answer.fills:
                 self._apply_fill(fill)
             tracked = self._tracker.resolve(answer.record.ids)

@@ -182,6 +182,7 @@ class ExecutionService:
             semantics=manifest.semantics,
             clock=clock,
             counters=counters,
+            log=log,
             on_news=self._on_news,
             on_doubt=lambda: self._recovery.apply_doubt(),  # noqa: PLW0108  made below
         )
@@ -372,8 +373,9 @@ class ExecutionService:
             self._log.info("fills could not be read: %s", error)
         finally:
             self._fills_since = None
-        for fill in fills:
-            self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
+        self._reports.apply_each(
+            fills, lambda fill: self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
+        )
         self._rearm()
 
     def _rearm(self) -> None:

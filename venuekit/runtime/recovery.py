@@ -32,6 +32,8 @@ _LONGEST_DOUBT_NS = 120_000 * _MS
 _FIRST_SPACING_NS = 60_000 * _MS
 _LONGEST_SPACING_NS = 3_600_000 * _MS
 """A venue that never tells some record on its stream must not cost a connection every minute."""
+_LONGEST_REREAD_NS = 3_600_000 * _MS
+"""For so long a row that could not be taken is read again with every comparison: it may be taken later."""
 _LOOKS_BEFORE_LIVE = 3
 """A position that differs for so long has had its alarm, or waits for fills that have theirs."""
 _FAILED = object()
@@ -225,7 +227,9 @@ class Recovery:
         missing = down is not None and 0 < self._doubts < _LOOKS_BEFORE_LIVE
         # Lost once more meanwhile: what was read is older than that.
         if self._live and self._losses == losses and not missing:
-            self._confirmed, self._down, self._known = started, None, True
+            self._down, self._known = None, True
+            if told or self._confirmed is None or self._age_ns(self._confirmed) > _LONGEST_REREAD_NS:
+                self._confirmed = started
             self._counters.inc("recovery.done")
         if self._clock.mono_ns() >= self._reconnect_from_ns:
             self._spacing_ns = _FIRST_SPACING_NS
@@ -264,8 +268,10 @@ class Recovery:
 
         A clock that was set back since would hide what happened meanwhile, as would a machine that slept.
         """
-        gone_ns = self._clock.mono_ns() - then.mono_ns
-        return min(then.wall_ns, self._clock.venue_ns() - gone_ns)
+        return min(then.wall_ns, self._clock.venue_ns() - self._age_ns(then))
+
+    def _age_ns(self, then: Moment) -> int:
+        return self._clock.mono_ns() - then.mono_ns
 
     async def _look_again(self, pause_ns: int) -> None:
         """Not in `_run`: a recovery that submits wait for must not wait for this."""

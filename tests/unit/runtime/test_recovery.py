@@ -23,12 +23,14 @@ class SlowReports:
         self.since_ns: list[int] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.whole = True
 
     async def balances(self) -> list[object]:
         return []
 
-    async def compare_orders(self, since_ns: int) -> None:
+    async def compare_orders(self, since_ns: int) -> bool:
         self.since_ns.append(since_ns)
+        return self.whole
 
     async def compare_positions(self) -> bool:
         await self.gate.wait()
@@ -118,6 +120,28 @@ def test_submits_stay_denied_when_the_stream_was_lost_again_during_a_recovery() 
         second.set()
         await clock.run_for(SECOND)
         assert recovery.ready
+        await scope.close()
+
+    asyncio.run(main())
+
+
+def test_a_row_that_could_not_be_taken_is_read_again_for_an_hour() -> None:
+    async def main() -> None:
+        clock, scope, reports = ManualClock(), scope_of(), SlowReports()
+        recovery = recovery_of(reports, clock, scope, Semantics(compare_ms=600_000))
+        begun = clock.venue_ns()
+        recovery.apply_live()
+        await recovery.first()
+        reports.whole = False
+        await clock.run_for(1_800 * SECOND)
+        assert recovery.ready, "and nothing waits for it"
+        assert [since < begun for since in reports.since_ns] == [True] * 3
+        reports.whole = True
+        await clock.run_for(1_200 * SECOND)
+        assert [since < begun for since in reports.since_ns] == [True] * 4 + [False]
+        reports.whole, held = False, begun + 3_000 * SECOND
+        await clock.run_for(7_200 * SECOND)
+        assert reports.since_ns[5] < held < reports.since_ns[-1]
         await scope.close()
 
     asyncio.run(main())
