@@ -38,6 +38,9 @@ _MOST_PAGES: Final = 20
 _OVERLAP_NS: Final = 60_000_000_000
 """A look-up starts this much before its moment: our clock and the venue's need not agree."""
 
+type _Match = tuple[OrderRecord, int]
+"""An order, and when the venue made it."""
+
 
 def rest_reconciliation(ctx: VenueContext) -> ParadexReads:
     """The reconciliation source `paradex/rest`."""
@@ -79,19 +82,21 @@ class ParadexReads:
 
         The reads of a single order find open ones only, so a closed one comes from history. Not found is
         conclusive when open list, history and fills since `since` do not know it either.
-        Under our id alone, an order that was made before `since` is another order of the same name.
+        Under our id alone, an order that was signed before `since` is another order of the same name. When it
+        was made says nothing: our clock may be far ahead of the venue's, which takes what is signed ahead.
         """
         if not ids.venue_order_id and not ids.client_order_id:
             return NotFound(conclusive=False)
         start_ns = max(0, since.ns - _OVERLAP_NS)
-        record, whole = await self._open_by_id(ids, start_ns), True
-        if record is None:
-            record, whole = await self._search(ids, start_ns)
-        named = ids if record is None else _merged(ids, record.ids)
-        fills, all_fills = await self._fills_of(named, start_ns)
-        if record is not None:
-            return Found(record, tuple(fills))
-        return NotFound(conclusive=whole and all_fills and not fills)
+        match, whole = await self._open_by_id(ids, start_ns), True
+        if match is None:
+            match, whole = await self._search(ids, start_ns)
+        if match is None:
+            fills, all_fills = await self._fills_of(ids, start_ns)
+            return NotFound(conclusive=whole and all_fills and not fills)
+        record, made_ns = match
+        fills, _ = await self._fills_of(_merged(ids, record.ids), min(start_ns, made_ns))
+        return Found(record, tuple(fills))
 
     async def _rows(self, op: str, path: str, query: list[tuple[str, str]]) -> Rows:
         return parse_rows(await read(self._port, HttpRequest(op, "GET", path, query=query, private=True)))
@@ -102,20 +107,17 @@ class ParadexReads:
     def _closed_order(self, raw: bytes) -> OrderRecord:
         return order_record(row_as(raw, OrderRow), self._symbols, Source.PAGE)
 
-    def _wanted(self, ids: WireIds, start_ns: int) -> Callable[[bytes], OrderRecord | None]:
+    def _wanted(self, ids: WireIds, start_ns: int) -> Callable[[bytes], _Match | None]:
         """Reads a row and gives its record when it is the order that is looked for."""
 
-        def parse(raw: bytes) -> OrderRecord | None:
+        def parse(raw: bytes) -> _Match | None:
             row = row_as(raw, OrderRow)
             record = order_record(row, self._symbols, Source.LOOKUP)
             if not _same(ids, record.ids):
                 return None
-            older = (
-                not ids.venue_order_id
-                and row.created_at
-                and parse_ms(row.created_at, "created_at") < start_ns
-            )
-            return None if older else record
+            made_ns = parse_ms(row.created_at, "created_at") if row.created_at else start_ns
+            signed_ns = parse_ms(row.timestamp, "timestamp") if row.timestamp else made_ns
+            return None if not ids.venue_order_id and signed_ns < start_ns else (record, made_ns)
 
         return parse
 
@@ -136,7 +138,7 @@ class ParadexReads:
         rows = [row_as(bytes(raw), BalanceRow) for raw in tokens]
         return Page([balance_record(row_as(body, AccountRow), rows, Source.SNAPSHOT)])
 
-    async def _open_by_id(self, ids: WireIds, start_ns: int) -> OrderRecord | None:
+    async def _open_by_id(self, ids: WireIds, start_ns: int) -> _Match | None:
         """The order when it is open and can be named; None says only that it is not open under this name."""
         if ids.venue_order_id:
             path = f"/orders/{quote(ids.venue_order_id, safe='')}"
@@ -150,19 +152,18 @@ class ParadexReads:
             raise
         return self._wanted(ids, start_ns)(body)
 
-    async def _search(self, ids: WireIds, start_ns: int) -> tuple[OrderRecord | None, bool]:
+    async def _search(self, ids: WireIds, start_ns: int) -> tuple[_Match | None, bool]:
         """The newest matching order of the open list, else of history; whether every row could be read."""
         wanted = self._wanted(ids, start_ns)
         opened = _parsed((await self._rows("orders", "/orders", [])).results, wanted)
-        found = [record for record in opened.rows if record is not None]
+        found = [match for match in opened.rows if match is not None]
         if found:
             return max(found, key=_age), True
         narrowed = [("client_id", ids.client_order_id)] if ids.client_order_id else []
-        # Both ids together are exact, so that an old order may be found whatever the venue's times mean.
-        exact = bool(ids.client_order_id and ids.venue_order_id)
-        window = Window() if exact else Window(start_ns=start_ns)
+        # Our id narrows enough, so that an order may be found whatever the venue's times mean.
+        window = Window() if narrowed else Window(start_ns=start_ns)
         rows, whole = await self._scan("orders_history", "/orders-history", narrowed, window, wanted)
-        found = [record for record in rows if record is not None]
+        found = [match for match in rows if match is not None]
         return (max(found, key=_age) if found else None), whole and not opened.quarantined
 
     async def _fills_of(self, ids: WireIds, start_ns: int) -> tuple[list[FillRecord], bool]:
@@ -222,5 +223,6 @@ def _merged(asked: WireIds, found: WireIds) -> WireIds:
     )
 
 
-def _age(record: OrderRecord) -> tuple[int, int]:
+def _age(match: _Match) -> tuple[int, int]:
+    record = match[0]
     return (record.ts_event, record.version or 0)

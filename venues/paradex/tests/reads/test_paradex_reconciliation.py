@@ -228,22 +228,39 @@ def test_a_closed_order_comes_from_history_with_its_fills(kit, symbols):
     found, asked = look_up(kit, symbols, OURS, answers)
     assert found.record.status is OrderStatus.FILLED
     assert [one.trade_key for one in found.fills] == [fill(kit)["id"]]
-    history = dict(asked)["/orders-history"]
-    assert history["client_id"] == "O-1"
-    # A minute earlier than the moment: the clocks need not agree.
-    assert int(history["start_at"]) == SINCE.ns // 1_000_000 - 60_000
+    # Our id narrows it, and no time does: the clocks need not agree.
+    assert dict(asked)["/orders-history"] == {"client_id": "O-1", "page_size": "1000"}
+    assert int(dict(asked)["/fills"]["start_at"]) == SINCE.ns // 1_000_000 - 60_000
 
 
-OLD = {"created_at": SINCE.ns // 1_000_000 - 3_600_000}
+OLD = dict.fromkeys(("created_at", "timestamp"), SINCE.ns // 1_000_000 - 3_600_000)
 
 
-def test_an_older_order_of_the_same_name_is_another_order(kit, symbols):
+@pytest.mark.parametrize("path", ["/orders/by_client_id/O-1", "/orders", "/orders-history"])
+def test_an_order_that_was_signed_with_a_clock_far_ahead_is_ours(kit, symbols, path):
+    """Paradex documents only how late a signed time may be: one that lies ahead is taken."""
+    ahead_ms = 7_200_000
+    made_ms = SINCE.ns // 1_000_000 - ahead_ms
+    row = order(kit, created_at=made_ms, last_updated_at=made_ms + 9, timestamp=SINCE.ns // 1_000_000)
+    answers = {"/orders": EMPTY, "/orders-history": EMPTY}
+    answers |= {path: row if path.endswith("O-1") else {"results": [row], "next": None}}
+    answers["/fills"] = {"results": [fill(kit, created_at=made_ms + 5)], "next": None}
+    found, asked = look_up(kit, symbols, OURS, answers)
+    assert isinstance(found, Found)
+    assert [one.trade_key for one in found.fills] == [fill(kit)["id"]]
+    assert int(dict(asked)["/fills"]["start_at"]) <= made_ms, "the venue keeps its own time"
+    assert "start_at" not in dict(asked).get("/orders-history", {})
+
+
+@pytest.mark.parametrize("signed", [{}, {"timestamp": 0}])
+def test_an_older_order_of_the_same_name_is_another_order(kit, symbols, signed):
     """Even while it is open: a new order under its name was refused as a duplicate."""
-    still_open = order(kit, status="OPEN", cancel_reason="", **OLD)
+    old = {**OLD, **signed}
+    still_open = order(kit, status="OPEN", cancel_reason="", **old)
     answers = {
         "/orders/by_client_id/O-1": still_open,
         "/orders": {"results": [still_open]},
-        "/orders-history": {"results": [order(kit, **OLD)], "next": None},
+        "/orders-history": {"results": [order(kit, **old)], "next": None},
         "/fills": EMPTY,
     }
     found, _ = look_up(kit, symbols, OURS, answers)

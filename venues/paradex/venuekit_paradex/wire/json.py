@@ -67,6 +67,7 @@ class OrderRow(Struct, gc=False, kw_only=True):
     cancel_reason: str | None = ""
     flags: list[str] | None = None
     seq_no: Number = None
+    timestamp: Number = None
     created_at: Number = None
     last_updated_at: Number = None
     request_info: RequestInfo | None = None
