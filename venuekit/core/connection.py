@@ -17,6 +17,8 @@ class SessionState(Enum):
     AUTHENTICATING = "authenticating"
     LIVE = "live"
     BACKING_OFF = "backing_off"
+    RESTING = "resting"
+    """It ended while nothing was wanted of it; it is opened again when something is."""
     STOPPED = "stopped"
     FAILED = "failed"
     """It cannot work until a person changes something; nothing is tried any more."""
@@ -103,6 +105,10 @@ class Connection:
         delay = self._delay(ended, now_ns, draw)
         self.state = SessionState.FAILED if delay is None else SessionState.BACKING_OFF
         return delay
+
+    def apply_resting(self) -> None:
+        """Nobody wants anything of it, so it is not opened again yet."""
+        self._move(SessionState.RESTING)
 
     def apply_stop(self) -> None:
         """Nothing is tried any more; final."""

@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from venuekit.host.health import LIVE, NodeHealth
+from venuekit.host.health import WELL, NodeHealth
 from venuekit.runtime.counter_names import Family, family_of
 
 PREFIX = "venuekit_"
@@ -68,7 +68,9 @@ def _gauges(health: NodeHealth) -> Iterator[Metric]:
     uptime.add_metric((), health.uptime_secs)
     yield uptime
     streams = GaugeMetricFamily(
-        f"{PREFIX}stream_live", "1 while the stream is live", labels=("venue", "stream")
+        f"{PREFIX}stream_live",
+        "1 while the stream is live, or nothing is wanted of it",
+        labels=("venue", "stream"),
     )
     ready = GaugeMetricFamily(f"{PREFIX}orders_ready", "1 while submits are allowed", labels=("venue",))
     unresolved = GaugeMetricFamily(
@@ -88,7 +90,7 @@ def _gauges(health: NodeHealth) -> Iterator[Metric]:
             offset.add_metric((key,), venue.clock_offset_ms / 1_000)
             error.add_metric((key,), venue.clock_error_ms / 1_000)
         for stream, state in venue.streams.items():
-            streams.add_metric((key, stream), int(state == LIVE))
+            streams.add_metric((key, stream), int(state in WELL))
         waiting.add_metric((key,), venue.waiting)
         if venue.orders is not None:
             ready.add_metric((key,), int(venue.orders))

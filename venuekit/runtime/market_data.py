@@ -185,6 +185,7 @@ class MarketDataService:
                 on_decoded=self._on_decoded,
                 on_state=partial(self._on_state, index),
                 on_refused=self._on_refused,
+                rests=True,
             )
             self._sessions.append(session)
             if index:

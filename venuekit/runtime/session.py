@@ -169,7 +169,9 @@ class Session:
         on_decoded: OnDecoded,
         on_state: OnState,
         on_refused: OnRefused | None = None,
+        rests: bool = False,
     ) -> None:
+        """With `rests` it carries topics and nothing else: once it ends without one, it waits for one."""
         self.name = name
         self.clock = clock
         self.counters = counters
@@ -201,7 +203,10 @@ class Session:
         self._live: _Live | None = None
         self._left: Link | None = None
         """The link of the connection that just ended."""
+        self._rests = rests
         self._went_live = asyncio.Event()
+        self._wanted = asyncio.Event()
+        """Set when a topic was added."""
         self._first_live: asyncio.Future[None] | None = None
         self._last_error: VenuekitError | None = None
         self._flush_due = False
@@ -270,6 +275,7 @@ class Session:
     def add(self, topic: Topic) -> None:
         """`topic` is subscribed on this and every later connection."""
         self._topics.add(topic)
+        self._wanted.set()
         self._flush_soon()
 
     def drop(self, topic: Topic) -> None:
@@ -347,7 +353,18 @@ class Session:
                 link, self._left = self._left, None
                 if link is not None:
                     await link.close()
-            await self.clock.sleep_until(self.clock.mono_ns() + delay)
+            again_ns = self.clock.mono_ns() + delay
+            if self._rests and machine.was_live and not self._topics.wanted:
+                await self._until_wanted()
+            await self.clock.sleep_until(again_ns)
+
+    async def _until_wanted(self) -> None:
+        """A topic is wanted: a venue may close a stream without one, and would close the next one too."""
+        self._machine.apply_resting()
+        self._tell(SessionState.RESTING, "nothing is subscribed")
+        while not self._topics.wanted:
+            self._wanted.clear()
+            await self._wanted.wait()
 
     async def _one_connection(self) -> Ended:
         """Open, log in, subscribe, and wait for the end; only the link in `_left` is to be closed then."""

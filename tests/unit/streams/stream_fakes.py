@@ -302,7 +302,9 @@ class World:
         self.tokens = FakeTokens()
         self.retry = FullJitter(base_ns=100 * MS, cap_ns=5 * SECOND, attempts=0)
 
-    def session(self, *, private: bool = False, retry: Any = None, **spec: Any) -> Session:
+    def session(
+        self, *, private: bool = False, retry: Any = None, rests: bool = False, **spec: Any
+    ) -> Session:
         auth = StreamAuth.LOGIN if private else StreamAuth.NONE
         return Session(
             name="test",
@@ -317,6 +319,7 @@ class World:
             on_decoded=self.seen.on_decoded,
             on_state=self.seen.on_state,
             on_refused=self.seen.on_refused,
+            rests=rests,
         )
 
     async def run(self, seconds: float = 0.0) -> None:

@@ -104,6 +104,56 @@ def test_a_lost_connection_comes_back_with_exactly_the_wanted_topics():
     assert world.seen.states == ["connecting", "live", "backing_off", "connecting", "live", "stopped"]
 
 
+def test_a_stream_of_topics_without_one_is_not_opened_over_and_over():
+    async def script(world: World, session: Session) -> None:
+        session.add(A)
+        await world.run()
+        session.drop(A)
+        await world.run()
+        old = world.server.link
+        old.cut(4031, "no active subscription")
+        await world.run(3600)
+        assert session.state is SessionState.RESTING
+        assert world.server.link is old
+        session.add(B)
+        await world.run()
+        assert session.state is SessionState.LIVE
+        assert world.server.asked() == ["b"]
+        assert session.epoch == 2
+
+    world = play(script, rests=True)
+    assert world.seen.states == [
+        "connecting", "live", "backing_off", "resting", "connecting", "live", "stopped",
+    ]  # fmt: skip
+
+
+def test_waking_up_does_not_shorten_the_back_off():
+    async def script(world: World, session: Session) -> None:
+        world.server.link.cut()
+        await world.run()
+        assert session.state is SessionState.RESTING
+        session.add(A)
+        await world.run()
+        assert session.state is SessionState.RESTING
+        await world.run(0.1)
+        assert session.state is SessionState.LIVE
+
+    class Fixed:
+        def delay_ns(self, attempt: int, elapsed_ns: int, hint_ns: int | None, draw: float) -> int:
+            return 100 * MS
+
+    play(script, rests=True, retry=Fixed())
+
+
+def test_a_stream_that_carries_more_than_topics_comes_back_without_one():
+    async def script(world: World, session: Session) -> None:
+        world.server.link.cut(4031, "no active subscription")
+        await world.run(1)
+        assert session.state is SessionState.LIVE
+
+    play(script)
+
+
 def test_frames_of_a_dead_connection_are_dropped_and_counted():
     async def script(world: World, session: Session) -> None:
         old = world.server.link
