@@ -118,6 +118,8 @@ class _Entry:
     tries: int = 0
     doubtful: bool = False
     """The venue may have it already: a refusal then means "twice", and is no news."""
+    put_off: int = 0
+    """Refusals in a row for a reason that passes."""
 
 
 @frozen
@@ -137,6 +139,8 @@ class Outcome(Enum):
     CONFIRMED = "topics.confirmed"
     LEFT = "topics.left"
     REFUSED = "topics.refused"
+    PUT_OFF = "topics.put_off"
+    """Refused for a reason that passes; it is asked for again, later each time."""
     TWICE = "topics.duplicate"
     """The venue had it already."""
     UNEXPECTED = "topics.unexpected_ack"
@@ -155,10 +159,14 @@ class Topics:
     answer_ns: int = 5_000_000_000
     """How long an answer may take."""
     max_tries: int = 3
+    longest_ns: int = 300_000_000_000
+    """The longest pause before a topic that was refused for a passing reason is asked for again."""
     _entries: dict[str, _Entry] = field(factory=dict)
     _dirty: dict[str, None] = field(factory=dict)
     _open: dict[str, None] = field(factory=dict)
     """Channels with an open question."""
+    _later: dict[str, int] = field(factory=dict)
+    """When the channels that were refused for a passing reason are asked for again."""
 
     def add(self, topic: Topic) -> None:
         """`topic` is wanted; a refused one is asked for again."""
@@ -167,6 +175,7 @@ class Topics:
             entry = self._entries[topic.channel] = _Entry(topic)
         if entry.stage is Stage.REFUSED:
             entry.stage, entry.tries = Stage.IDLE, 0
+            self._later.pop(topic.channel, None)
         if not entry.wanted and entry.stage in (Stage.LIVE, Stage.ASKED):
             # Dropped and wanted again before it was left: whoever wants it now has not seen its snapshot.
             entry.again = True
@@ -207,19 +216,20 @@ class Topics:
                 ask.append(entry.topic)
             elif entry.stage in (Stage.IDLE, Stage.REFUSED) and not entry.wanted:
                 del self._entries[channel]
+                self._later.pop(channel, None)
         return Plan(tuple(leave), tuple(ask))
 
-    def apply_ack(self, channel: str, subscribed: bool, error: str) -> Outcome:
-        """The venue answered for one channel."""
+    def apply_ack(self, channel: str, subscribed: bool, error: str, passing: bool = False) -> Outcome:
+        """The venue answered for one channel; `passing`: it refused for a reason that passes."""
         entry = self._entries.get(channel)
         if entry is None:
             return Outcome.UNEXPECTED
         if subscribed:
-            return self._subscribe_answered(entry, error)
+            return self._subscribe_answered(entry, error, passing)
         if entry.stage is Stage.LEAVING:
-            # An error here means that the venue did not have it: gone all the same.
+            # An error means that the venue did not have it, unless it only had no time: then it may have.
             self._answered(entry, Stage.IDLE)
-            entry.tries, entry.doubtful = 0, False
+            entry.tries, entry.doubtful = 0, passing
             return Outcome.LEFT
         if entry.stage is Stage.LIVE and not error:
             entry.doubtful = True
@@ -227,16 +237,22 @@ class Topics:
             return Outcome.ENDED
         return Outcome.UNEXPECTED
 
-    def _subscribe_answered(self, entry: _Entry, error: str) -> Outcome:
+    def _subscribe_answered(self, entry: _Entry, error: str, passing: bool) -> Outcome:
         if entry.stage is Stage.LIVE and error:
             return Outcome.TWICE
         if entry.stage is not Stage.ASKED:
             return Outcome.UNEXPECTED
+        if error and passing:
+            pause_ns = min(self.answer_ns << min(entry.put_off, 8), self.longest_ns)
+            entry.put_off += 1
+            self._later[entry.topic.channel] = entry.since_ns + pause_ns
+            self._answered(entry, Stage.REFUSED)
+            return Outcome.PUT_OFF
         if error and not entry.doubtful:
             self._answered(entry, Stage.REFUSED)
             return Outcome.REFUSED
         self._answered(entry, Stage.LIVE)
-        entry.tries, entry.doubtful = 0, False
+        entry.tries, entry.doubtful, entry.put_off = 0, False, 0
         return Outcome.TWICE if error else Outcome.CONFIRMED
 
     def apply_seen(self, channel: str) -> None:
@@ -248,6 +264,10 @@ class Topics:
 
     def apply_time(self, now_ns: int) -> tuple[Topic, ...]:
         """Open questions without an answer are asked again, or given up: those are returned."""
+        for channel in [channel for channel, due_ns in self._later.items() if due_ns <= now_ns]:
+            del self._later[channel]
+            self._entries[channel].stage, self._entries[channel].tries = Stage.IDLE, 0
+            self._dirty[channel] = None
         given_up: list[Topic] = []
         for channel in list(self._open):
             entry = self._entries[channel]
@@ -266,7 +286,7 @@ class Topics:
         """Nothing is asked or confirmed any more; what is wanted will be asked on the next connection."""
         self._entries = {name: _Entry(entry.topic) for name, entry in self._entries.items() if entry.wanted}
         self._dirty = dict.fromkeys(self._entries)
-        self._open = {}
+        self._open, self._later = {}, {}
 
     def stage(self, channel: str) -> Stage:
         """How far the venue is with this channel."""

@@ -108,6 +108,8 @@ class TopicAck:
     channels: tuple[str, ...]
     subscribed: bool
     error: str = ""
+    passing: bool = False
+    """The venue refused for a reason that passes (a limit, a trouble of its own): asked again, ever later."""
 
 
 @frozen

@@ -29,6 +29,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "topics.confirmed": "subscriptions that the venue confirmed",
     "topics.left": "unsubscriptions that the venue confirmed",
     "topics.refused": "subscriptions that the venue refused",
+    "topics.put_off": "subscriptions refused for a reason that passes; asked for again, ever later",
     "topics.duplicate": "subscriptions that the venue had already",
     "topics.unexpected_ack": "acknowledgements of topics that nobody asked about",
     "topics.ended_by_venue": "subscriptions that the venue ended unasked; they are asked for again",

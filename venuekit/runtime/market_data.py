@@ -97,7 +97,6 @@ class _Market:
     deltas: bool = False
     depth: bool = False
     seen: bool = False
-    refused: bool = False
     fetching: bool = False
     waiting_ns: int = 0
     """Since when it waits for a snapshot."""
@@ -184,7 +183,6 @@ class MarketDataService:
                 log=self._log,
                 on_decoded=self._on_decoded,
                 on_state=partial(self._on_state, index),
-                on_refused=self._on_refused,
                 rests=True,
             )
             self._sessions.append(session)
@@ -450,19 +448,13 @@ class MarketDataService:
                 market.seen = False
                 market.waiting_ns = self._clock.mono_ns()
 
-    def _on_refused(self, topic: Topic, error: str) -> None:
-        """The session logged it and counted `topics.refused`; nothing of this topic will come."""
-        for market in self._markets.values():
-            if market.topic == topic:
-                market.refused = True
-
     def _on_state(self, shard: int, state: SessionState, reason: str) -> None:
         if state is SessionState.LIVE:
             return
         for market in self._markets.values():
             if self._shards.place(market.topic) == shard:
                 market.book.break_(reason)
-                market.seen = market.refused = False
+                market.seen = False
                 if market.resync_timer is not None:
                     market.resync_timer.cancel()
                     market.resync_timer = None
@@ -476,9 +468,13 @@ class MarketDataService:
         """Books whose snapshot is overdue are asked for again: acknowledged but mute is no book."""
         now = self._clock.mono_ns()
         for market in self._markets.values():
-            live = self._session_of(market.topic).state is SessionState.LIVE
+            session = self._session_of(market.topic)
+            live = session.state is SessionState.LIVE
+            if session.stage(market.topic) is Stage.REFUSED:
+                # Nothing of it will come before the session asks again.
+                market.waiting_ns = now
             overdue = not market.book.whole and now - market.waiting_ns >= SNAPSHOT_NS
-            if live and overdue and not (market.refused or market.fetching):
+            if live and overdue and not market.fetching:
                 self._counters.inc("book.snapshot_overdue")
                 self._broke(market, "its snapshot is overdue")
         self._find_mute(now)

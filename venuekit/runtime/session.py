@@ -54,7 +54,6 @@ START_NS = 30_000_000_000
 
 type OnDecoded = Callable[[Sequence[Decoded], int], None]
 type OnState = Callable[[SessionState, str], None]
-type OnRefused = Callable[[Topic, str], None]
 
 
 class _Live:
@@ -168,7 +167,6 @@ class Session:
         tokens: TokenKeeper | None = None,
         on_decoded: OnDecoded,
         on_state: OnState,
-        on_refused: OnRefused | None = None,
         rests: bool = False,
     ) -> None:
         """With `rests` it carries topics and nothing else: once it ends without one, it waits for one."""
@@ -191,7 +189,6 @@ class Session:
         self._log = log
         self._tokens = tokens
         self._listeners: list[OnState] = [on_state]
-        self._on_refused = on_refused
         self._machine = Connection(retry, frozenset(spec.fatal_close_codes))
         self._topics = Topics()
         self._standing: tuple[Topic, ...] = ()
@@ -546,10 +543,12 @@ class Session:
         assert isinstance(item, TopicAck)
         self._acknowledges = True
         for channel in item.channels:
-            outcome = self._topics.apply_ack(channel, item.subscribed, item.error)
+            outcome = self._topics.apply_ack(channel, item.subscribed, item.error, item.passing)
             self.counters.inc(outcome.value)
             if outcome is Outcome.REFUSED:
                 self._refused(channel, item.error)
+            elif outcome is Outcome.PUT_OFF and self._gate.opens("put_off"):
+                self._log.warning("stream %s: %s refused for now: %s", self.name, channel, item.error)
             elif outcome is Outcome.ENDED and self._stands((channel,)):
                 live.end(Ended(End.LOST, f"the venue ended {channel}"))
         self._check_standing()
@@ -562,8 +561,6 @@ class Session:
             ready.set_exception(Refused(f"standing topic {channel} refused: {error}"))
             return
         self._log.error("stream %s: topic %s refused: %s", self.name, channel, error)
-        if self._on_refused is not None and (wanted := self._topics.topic(channel)) is not None:
-            self._on_refused(wanted, error)
 
     def _on_lost(self, live: _Live, item: object) -> None:
         assert isinstance(item, Lost)

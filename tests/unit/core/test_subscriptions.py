@@ -166,6 +166,75 @@ def test_a_refusal_is_told_and_only_a_new_intent_asks_again():
     assert sent(topics) == ("", "a")
 
 
+def put_off(topics: Topics) -> Outcome:
+    return topics.apply_ack("a", True, "too many requests", passing=True)
+
+
+def test_a_refusal_that_passes_is_asked_again_later_each_time():
+    topics = Topics(answer_ns=5 * SECOND, longest_ns=15 * SECOND)
+    topics.add(A)
+    asked = 0
+    for pause in (5, 10, 15, 15):
+        assert sent(topics, asked * SECOND) == ("", "a")
+        assert put_off(topics) is Outcome.PUT_OFF
+        assert topics.apply_time((asked + pause - 1) * SECOND) == ()
+        assert sent(topics) == ("", "")
+        topics.apply_time((asked + pause) * SECOND)
+        asked += pause
+    assert sent(topics, asked * SECOND) == ("", "a")
+    assert topics.apply_ack("a", True, "") is Outcome.CONFIRMED
+    # What passed is forgotten, and a refusal that does not pass stands.
+    topics.apply_ack("a", False, "")
+    sent(topics, 0)
+    put_off(topics)
+    topics.apply_time(5 * SECOND)
+    assert sent(topics, 5 * SECOND) == ("", "a")
+    assert topics.apply_ack("a", True, "already subscribed") is Outcome.TWICE
+
+
+@pytest.mark.parametrize("then", ["drop", "loss", "add", "refused"])
+def test_what_was_put_off_is_asked_again_once_or_not_at_all(then: str):
+    topics = Topics(answer_ns=5 * SECOND)
+    topics.add(A)
+    sent(topics, 0)
+    put_off(topics)
+    if then == "drop":
+        topics.drop(A)
+        sent(topics, 0)
+    elif then == "loss":
+        topics.apply_disconnected()
+        assert sent(topics, SECOND) == ("", "a")
+        topics.apply_ack("a", True, "")
+    elif then == "add":
+        topics.add(A)
+        assert sent(topics, SECOND) == ("", "a")
+        topics.apply_ack("a", True, "")
+    else:
+        topics.apply_time(5 * SECOND)
+        assert sent(topics, 5 * SECOND) == ("", "a")
+        assert topics.apply_ack("a", True, "no such market") is Outcome.REFUSED
+    topics.apply_time(900 * SECOND)
+    assert sent(topics, 900 * SECOND) == ("", "")
+
+
+def test_a_refusal_that_passes_never_means_twice():
+    """Of a topic whose first answer was lost, and of one whose leaving was refused so."""
+    topics = Topics(answer_ns=5 * SECOND)
+    topics.add(A)
+    sent(topics, 0)
+    topics.apply_time(5 * SECOND)
+    sent(topics, 5 * SECOND)
+    assert put_off(topics) is Outcome.PUT_OFF
+    topics.apply_time(60 * SECOND)
+    sent(topics, 60 * SECOND)
+    assert topics.apply_ack("a", True, "already subscribed") is Outcome.TWICE
+    topics.resync(A)
+    assert sent(topics) == ("a", "")
+    assert topics.apply_ack("a", False, "too many requests", passing=True) is Outcome.LEFT
+    assert sent(topics) == ("", "a")
+    assert topics.apply_ack("a", True, "already subscribed") is Outcome.TWICE
+
+
 def test_an_unanswered_subscribe_is_asked_again_and_then_an_error_means_twice():
     topics = Topics(answer_ns=5 * SECOND)
     topics.add(A)

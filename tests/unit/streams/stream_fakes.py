@@ -152,7 +152,7 @@ def _book(value: list[Any], ts_init: int) -> list[Any]:
 _READ: dict[str, Callable[[Any, int], list[Any]]] = {
     "ack": lambda v, t: [TopicAck(tuple(v), True)],
     "unack": lambda v, t: [TopicAck(tuple(v), False)],
-    "refuse": lambda v, t: [TopicAck((v[0],), True, v[1])],
+    "refuse": lambda v, t: [TopicAck((v[0],), True, *v[1:])],
     "logged_in": lambda v, t: [LoggedIn()],
     "token_refused": lambda v, t: [TokenRefused(v)],
     "quote": _quote,
@@ -265,7 +265,6 @@ class Recorder:
         self.got: list[Any] = []
         self.states: list[str] = []
         self.decoded: list[tuple[int, Any]] = []
-        self.refusals: list[tuple[str, str]] = []
         self.raises = False
 
     def instrument(self, made: Any) -> None:
@@ -283,9 +282,6 @@ class Recorder:
 
     def on_state(self, state: Any, reason: str) -> None:
         self.states.append(state.value)
-
-    def on_refused(self, topic: Topic, error: str) -> None:
-        self.refusals.append((topic.channel, error))
 
     def of(self, kind: type) -> list[Any]:
         return [obj for obj in self.got if type(obj) is kind]
@@ -318,7 +314,6 @@ class World:
             tokens=self.tokens if private else None,
             on_decoded=self.seen.on_decoded,
             on_state=self.seen.on_state,
-            on_refused=self.seen.on_refused,
             rests=rests,
         )
 

@@ -268,6 +268,27 @@ def test_a_refused_book_is_not_asked_for_again_and_again():
     assert world.counters.get("book.snapshot_overdue") == 0
 
 
+def test_a_book_that_was_put_off_comes_when_it_is_given():
+    async def script(world: MarketWorld) -> None:
+        world.server.auto_ack = False
+        world.service.subscribe(Want(DELTAS, M0))
+        await world.run()
+        world.server.link.says(refuse=["book.M0", "too many requests", True])
+        await world.run(4)
+        assert world.server.asked() == ["book.M0"]
+        await world.run(2)
+        assert world.server.asked() == ["book.M0"] * 2
+        world.server.link.says(ack=["book.M0"])
+        world.server.link.says(book=["M0", 1, 1, [[100_000, 1_000]], [[101_000, 1_000]]])
+        await world.run(60)
+        assert len(world.seen.of(OrderBookDeltas)) == 1
+
+    world = play(script)
+    assert world.counters.get("topics.put_off") == 1
+    assert world.counters.get("book.snapshot_overdue") == 0
+    assert world.counters.get("topics.resync") == 0
+
+
 def test_unsubscribed_and_subscribed_in_one_turn_brings_a_new_snapshot():
     async def script(world: MarketWorld) -> None:
         await booked(world)

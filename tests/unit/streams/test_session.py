@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from stream_fakes import MS, SECOND, World
 
 from venuekit.core.retry import FullJitter
+from venuekit.core.subscriptions import Stage
 from venuekit.errors import NotReady, RateLimited, Refused, SendFailed, VenuekitError
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.stream import Ignored, Quarantined, Topic
@@ -437,7 +440,7 @@ def test_a_standing_topic_that_was_lost_or_ended_costs_its_connection(said: dict
     assert world.counters.get("topics.resync") == 0
 
 
-def test_a_refused_topic_is_told_and_the_others_live():
+def test_a_refused_topic_is_told_and_the_others_live(caplog):
     async def script(world: World, session: Session) -> None:
         world.server.auto_ack = False
         session.add(A)
@@ -448,9 +451,58 @@ def test_a_refused_topic_is_told_and_the_others_live():
         await world.run()
 
     world = play(script)
-    assert world.seen.refusals == [("a", "no such market")]
+    assert [one.message for one in caplog.records] == ["stream test: topic a refused: no such market"]
     assert world.counters.get("topics.refused") == 1
     assert world.counters.get("topics.confirmed") == 1
+
+
+def test_a_topic_refused_for_a_reason_that_passes_is_asked_for_ever_later_until_it_is_given(caplog):
+    async def script(world: World, session: Session) -> None:
+        world.server.auto_ack = False
+        asked: list[float] = []
+        world.server.heard = lambda link, said: "sub" in said and asked.append(world.clock.mono_ns())  # type: ignore[method-assign,func-returns-value]
+        session.add(A)
+        session.add(B)
+        await world.run()
+        world.server.link.says(ack=["b"])
+        for _ in range(4):
+            world.server.link.says(refuse=["a", "too many requests", True])
+            before = len(asked)
+            while len(asked) == before:
+                await world.run(1)
+        pauses = [(later - one) / SECOND for one, later in itertools.pairwise(asked)]
+        assert [round(one) for one in pauses] == [5, 10, 20, 40]
+        world.server.link.says(ack=["a"])
+        assert session.stage(A) is Stage.LIVE
+        for _ in range(10):
+            await world.run(60)
+            world.server.link.says(beat=1)
+        assert len(asked) == 5
+
+    world = play(script)
+    assert [one.message for one in caplog.records if one.levelno >= logging.ERROR] == []
+    assert world.counters.get("topics.put_off") == 4
+    assert world.counters.get("topics.refused") == 0
+
+
+def test_a_standing_topic_that_is_put_off_delays_the_start_and_does_not_fail_it():
+    async def main() -> None:
+        world = World()
+        session = world.session(private=True)
+        world.server.auto_ack = False
+        starting = asyncio.ensure_future(session.start())
+        await world.run()
+        world.server.link.says(refuse=["orders", "too many requests", True])
+        world.server.auto_ack = True
+        await world.run(6)
+        await starting
+        assert session.state is SessionState.LIVE
+        assert len(world.server.links) == 1
+        stopping = asyncio.ensure_future(session.stop())
+        await world.run(2)
+        await stopping
+
+    asyncio.run(main())
 
 
 def test_a_lost_ack_is_asked_again_and_the_venues_complaint_stays_inside():
@@ -463,7 +515,7 @@ def test_a_lost_ack_is_asked_again_and_the_venues_complaint_stays_inside():
         await world.run()
 
     world = play(script)
-    assert world.seen.refusals == []
+    assert world.counters.get("topics.refused") == 0
     assert world.counters.get("topics.duplicate") == 1
 
 

@@ -75,6 +75,7 @@ _BAD_DATA: Final = (DecodeError, ValueError, OverflowError, msgspec.MsgspecError
 """What unreadable bytes can raise in a decoder; anything else is a mistake of ours and must be seen."""
 
 _envelope: Final = msgspec.json.Decoder(Envelope)
+_PASSING: Final = (Says.LIMIT, Says.TRANSIENT)
 _rpc_error: Final = msgspec.json.Decoder(RpcError)
 
 
@@ -219,11 +220,17 @@ def _acknowledged(method: str, channel: str, error: RpcError | None) -> Sequence
     if error is not None and channel in WITNESSES:
         refused = Quarantined("channel_refused", f"{channel}: {_error_text(error)}")
         return (refused, TopicAck((channel,), subscribed))
-    return (TopicAck((channel,), subscribed, "" if error is None else _error_text(error)),)
+    if error is None:
+        return (TopicAck((channel,), subscribed),)
+    return (TopicAck((channel,), subscribed, _error_text(error), _says(error) in _PASSING),)
 
 
 def _token_refused(error: RpcError) -> bool:
-    return SAYS.get(("ws", str(error.code))) is Says.AUTH
+    return _says(error) is Says.AUTH
+
+
+def _says(error: RpcError) -> Says | None:
+    return SAYS.get(("ws", str(error.code)))
 
 
 def _error_text(error: RpcError) -> str:

@@ -158,6 +158,13 @@ def test_a_refused_channel_names_the_reason(public, kit):
     assert "invalid channel" in found.error
 
 
+@pytest.mark.parametrize(("code", "passes"), [(42901, True), (-32603, True), (-32602, False), (100, False)])
+def test_a_refusal_for_a_limit_or_a_trouble_of_the_venue_passes(public, code, passes):
+    request = sent(public.subscribe([Topic("public", "bbo.BTC-USD-PERP")], None))
+    found = only(public, answer(request, error={"code": code, "message": "no"}))
+    assert (found.subscribed, found.passing) == (True, passes)
+
+
 def test_unsubscribe(public):
     request = sent(public.unsubscribe([Topic("public", "bbo.BTC-USD-PERP")]))
     assert request["method"] == "unsubscribe"
