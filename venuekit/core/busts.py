@@ -68,6 +68,16 @@ def take_back(order: Tracked, bust: BustRecord) -> list[FillVoided]:
     return [FillVoided(state, fill, side, bust.ts_event)]
 
 
+def take_over_fills(order: Tracked, stranger: Tracked) -> None:
+    """What was filled of the stranger, and what was taken back of that, was so of this order."""
+    claimed = max(order.claimed_raw - stranger.voided_raw, stranger.claimed_raw - order.voided_raw)
+    order.waiting.update(stranger.waiting)
+    order.voids += stranger.voids
+    order.voids_dropped |= stranger.voids_dropped
+    order.said = max(order.said, stranger.said, key=lambda said: said[1])
+    order.claimed_raw = max(order.filled_raw, claimed, claim(order, *order.said))
+
+
 def works_again(order: Tracked, record: OrderRecord) -> list[Action]:
     """An alarm when the venue works an order on that is void, and so closed, in the engine."""
     later = record.ts_event // _MS > order.ts_last // _MS

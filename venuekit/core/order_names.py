@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from nautilus_trader.model import OrderStatus
 
+from venuekit.core.busts import take_over_fills
 from venuekit.core.fate import Fate, Heard, Then
 from venuekit.core.order_state import Action, Alarm, Moment, Tracked, merged_ids
 from venuekit.interfaces.records import WireIds
@@ -129,8 +130,7 @@ class OrderNames:
         if heard is not None and order.hear(heard) is Then.ALARM and order.ended:
             text = f"order {order.key} was told as rejected and the venue shows it"
             self._notes.append(Alarm("order_alive", text))
-        order.waiting.update(stranger.waiting)
-        order.claimed_raw = max(order.claimed_raw, stranger.claimed_raw)
+        take_over_fills(order, stranger)
         order.ts_accepted = order.ts_accepted or stranger.ts_accepted
         if stranger.ts_record > order.ts_record:
             _take_over(order, stranger)
@@ -142,6 +142,8 @@ class OrderNames:
         stranger.look_due_ns = stranger.fills_due_ns = stranger.hidden_until_ns = None
         stranger.told, stranger.ids = OrderStatus.DENIED, WireIds()
         stranger.waiting.clear()
+        for leg in stranger.legs:
+            self._by_venue[leg] = order
         stranger.legs.clear()
         self._orders.pop(stranger.key, None)
 
@@ -171,7 +173,7 @@ def _filled(order: Tracked) -> bool:
 
 def _take_over(order: Tracked, stranger: Tracked) -> None:
     """What the newest record said of the order while nothing named it."""
-    order.ts_record, order.said = stranger.ts_record, stranger.said
+    order.ts_record = stranger.ts_record
     order.ts_last = max(order.ts_last, stranger.ts_last)
     order.working = stranger.working or order.working
     order.ending = stranger.ending or order.ending

@@ -455,7 +455,7 @@ def test_the_look_up_of_a_nameless_fill_can_name_an_order_of_ours() -> None:
     record = bench.record(FILLED, filled="1.000", vid="V1", source=Source.LOOKUP)
     bench.do(bench.tracker.apply_look_up(stranger.key, Found(record), bench.now))
     assert bench.events() == ["submitted", "accepted", "filled 1.000@100.0 t1"]
-    assert bench.engine.external == {}
+    assert (bench.engine.external, bench.engine.alarms) == ({}, [])
 
 
 def test_one_order_told_under_two_names_is_an_alarm() -> None:

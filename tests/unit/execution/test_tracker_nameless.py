@@ -180,3 +180,26 @@ def test_a_stranger_that_proves_to_be_an_order_told_as_rejected_is_an_alarm() ->
     bench.see(OPEN, filled="0", name="O-1", vid="V1", at=1)
     kinds = {kind for kind, _ in bench.engine.alarms}
     assert {"order_alive", "fill_after_rejected"} & kinds
+
+
+@pytest.mark.parametrize("goes_on_counting", [True, False])
+@pytest.mark.parametrize("named_after", range(4))
+def test_what_was_taken_back_of_a_nameless_order_was_taken_back_of_ours(
+    goes_on_counting: bool, named_after: int
+) -> None:
+    bench = Bench()
+    bench.order()
+    left = "0.600" if goes_on_counting else "0"
+    pieces = [
+        fill("t1", "0.600", 1),
+        see(PART, "0.600", 1),
+        lambda bench: bench.bust("t1", at=2),
+        see(CANCELED, left, 3),
+    ]
+    pieces.insert(named_after, received)
+    for piece in pieces:
+        piece(bench)
+        bench.clock.advance(S // 100)
+    bench.wait(60)
+    assert bench.engine.orders["O-1"].status == CANCELED
+    assert (bench.fetches, bench.engine.alarms) == ([], [])
