@@ -208,6 +208,27 @@ def test_a_void_order_takes_no_fill_and_an_order_of_another_name_does(status: Or
     _run(body)
 
 
+def test_a_late_fill_makes_a_cancelled_order_void_that_lost_a_fill_before() -> None:
+    async def body(rig: bare.Rig) -> None:
+        order = await _accepted(rig)
+
+        async def told(status: OrderStatus, filled: str, *fills: Any) -> tuple[Any, str]:
+            rig.execution["V"]._handle_report(bare.order_report(order, status, filled=filled), list(fills))
+            await _barrier(rig)
+            return rig.order(order).status, str(rig.order(order).filled_qty)
+
+        part = OrderStatus.PARTIALLY_FILLED
+        await told(part, "0.004", _fill(order, "t1", "0.004"))
+        await told(part, "0.009", _fill(order, "t2", "0.005"))
+        rig.execution["V"]._handle_event(_void(rig.order(order), "t2"))
+        assert await told(OrderStatus.CANCELED, "0.004") == (OrderStatus.CANCELED, "0.004")
+        assert await told(part, "0.005", _fill(order, "t3", "0.001")) == (OrderStatus.VOIDED, "0.005")
+        assert await told(part, "0.007", _fill(order, "t4", "0.002")) == (OrderStatus.VOIDED, "0.005")
+        assert [str(one.quantity) for one in rig.cache.positions_open()] == ["0.005"]
+
+    _run(body)
+
+
 def test_venue_order_ids_are_one_namespace_over_all_venues() -> None:
     # Two venues that number their orders from 1: the second order hangs in SUBMITTED.
     def one(client: bare.BareExecution, command: Any) -> None:

@@ -56,7 +56,9 @@ def take_back(order: Tracked, bust: BustRecord) -> list[FillVoided]:
     order.filled_raw -= fill.quantity.raw
     order.notional_raw -= fill.quantity.raw * fill.price.raw
     discount(order, fill, bust.ts_event)
-    order.void_told_raw += fill.quantity.raw
+    # The engine works out anew what is left of an order that was cancelled before.
+    cancelled = order.told in {OrderStatus.CANCELED, OrderStatus.EXPIRED}
+    order.void_told_raw = 0 if cancelled else order.void_told_raw + fill.quantity.raw
     if order.told is OrderStatus.FILLED:
         order.told = OrderStatus.VOIDED
     elif order.told is OrderStatus.PARTIALLY_FILLED and not order.filled_raw:

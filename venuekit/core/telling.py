@@ -61,7 +61,7 @@ def tell(order: Tracked, book: FillBook, now: Moment, tick: Tick | None, replace
         elif now.mono_ns < order.modifies[0].asked_mono_ns + MODIFY_HOLD_NS:
             return []
     if order.ended:
-        return actions + _late(order, book, ready, full)
+        return actions + _late(order, book, ready, full, whole)
     if ending is not None and order.fate is Fate.REFUSED:
         return [*actions, reject(order, ending.reason, ending.ts_event, ending.post_only_refusal)]
     if order.told in UNTOLD and (order.working is not None or order.waiting or ending is not None):
@@ -94,7 +94,7 @@ def _taken(order: Tracked, ready: list[FillRecord]) -> list[FillRecord]:
     """Those of the ready fills that the engine takes: none once the order is void there."""
     if order.told is OrderStatus.VOIDED:
         return []
-    if order.ended or not order.void_told_raw:
+    if order.told is OrderStatus.FILLED or not order.void_told_raw:
         return ready
     assert order.quantity is not None
     left = order.quantity.raw - order.void_told_raw - order.filled_raw
@@ -193,11 +193,17 @@ def _fill(order: Tracked, book: FillBook, ready: list[FillRecord], status: Order
     return actions
 
 
-def _late(order: Tracked, book: FillBook, ready: list[FillRecord], whole: bool) -> list[Action]:
-    """Fills after the end: the engine takes them, and the last one fills the order; not after a rejection."""
+def _late(
+    order: Tracked, book: FillBook, ready: list[FillRecord], full: bool, whole: bool
+) -> list[Action]:
+    """Fills after the end: the engine takes them, and the last closes the order; not after a rejection."""
     if not ready:
         return []
-    filled = whole and order.told is not OrderStatus.REJECTED
+    if whole and not full and order.told is not OrderStatus.REJECTED:
+        actions = _fill(order, book, ready, OrderStatus.PARTIALLY_FILLED)
+        order.told = OrderStatus.VOIDED
+        return actions
+    filled = full and order.told is not OrderStatus.REJECTED
     actions = _fill(order, book, ready, OrderStatus.FILLED if filled else order.told)
     if order.told is OrderStatus.REJECTED:
         actions.append(Alarm("fill_after_rejected", f"order {order.key} was rejected and has a fill"))

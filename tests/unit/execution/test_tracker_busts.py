@@ -392,6 +392,42 @@ def test_an_order_that_had_ended_before_the_bust_takes_all_its_late_fills_itself
     assert (bench.engine.external, bench.engine.alarms) == ({}, [])
 
 
+@pytest.mark.parametrize("end", [CANCELED, OrderStatus.EXPIRED])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_late_fills_make_an_order_void_that_lost_one_before_its_end(end: OrderStatus, at_once: bool) -> None:
+    """0.1 of it is left beside the void: who takes that last fill takes no other, measured on the engine."""
+    bench = Bench()
+    bench.order()
+    bench.fill("t1", "0.400", at=1)
+    bench.fill("t2", "0.500", at=2)
+    bench.bust("t2", at=3)
+    bench.see(end, filled="0.900", at=6)
+    bench.engine.fail_reports = int(at_once)
+    bench.fill("t3", "0.100", at=4)
+    bench.fill("t4", "0.200", at=5)
+    bench.wait(10)
+    order = bench.engine.orders["O-1"]
+    assert (order.status, str(order.filled_qty)) == (OrderStatus.VOIDED, "0.500")
+    assert bench.tracker.get("O-1").told == OrderStatus.VOIDED
+    assert bench.engine.events("HV-trade-t4") == ["accepted", "filled 0.200@100.0 t4"]
+    assert [kind for kind, _ in bench.engine.alarms] == ["fill_after_void"]
+
+
+def test_a_bust_after_the_end_frees_what_an_earlier_one_had_taken() -> None:
+    bench = Bench()
+    bench.order()
+    for number, quantity in enumerate(("0.400", "0.200"), 1):
+        bench.fill(f"t{number}", quantity, at=number)
+    bench.bust("t1", at=3)
+    bench.see(CANCELED, filled="0.600", at=4)
+    bench.bust("t2", at=5)
+    bench.fill("t3", "0.500", at=4)
+    bench.fill("t4", "0.500", at=4)
+    order = bench.engine.orders["O-1"]
+    assert (order.status, str(order.filled_qty)) == (FILLED, "1.000")
+    assert (bench.engine.external, bench.engine.alarms) == ({}, [])
+
+
 def test_one_fill_that_is_larger_than_what_is_left_beside_the_void_is_taken_whole() -> None:
     bench = Bench()
     bench.order()
