@@ -214,6 +214,7 @@ def test_fills_that_never_come_hide_no_difference_of_another_market() -> None:
         semantics=bench.tracker.semantics,
         clock=bench.clock,
         counters=bench.counters,
+        log=logging.getLogger("venuekit.test"),
         on_news=lambda *_: None,
         on_doubt=lambda: None,
     )
