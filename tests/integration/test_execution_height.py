@@ -50,6 +50,35 @@ def test_submit_open_fill_with_the_fee_from_history() -> None:
     run(body)
 
 
+def test_a_submit_that_waits_while_the_stream_is_lost_is_rejected_and_leaves_no_trace() -> None:
+    """Its route is not the stream, so nothing else would keep it here."""
+
+    class Held:
+        def __init__(self) -> None:
+            self.free = asyncio.Event()
+
+        async def permit(self, op: str, within_ns: int | None = None) -> None:
+            await self.free.wait()
+
+    async def body(rig: Rig) -> None:
+        rig.service._dispatcher._pacer = held = Held()
+        await rig.submit("O-1")
+        rig.exchange.refuse_connect = 1_000
+        rig.exchange.cut()
+        await rig.run(100)
+        assert rig.events("O-1") == ["submitted"]
+        held.free.set()
+        await rig.run(3_000)
+        assert rig.events("O-1") == ["submitted", "rejected"]
+        assert rig.engine.reasons["O-1"].startswith("NOT_SENT: STREAM_RECONCILING")
+        rig.exchange.refuse_connect = 0
+        await rig.run(30_000)
+        assert rig.service.ready
+        assert rig.exchange.commands() == []
+
+    run(body)
+
+
 def test_no_block_seen_means_no_order() -> None:
     async def body(rig: Rig) -> None:
         await rig.submit("O-1")

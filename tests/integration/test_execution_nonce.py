@@ -175,6 +175,7 @@ def test_what_waits_for_room_under_a_limit_holds_no_cancel_of_the_others() -> No
             rig.manifest,
             buckets={"tx": Bucket(Scope.ACCOUNT, 1, Seconds(30), 2)},
             semantics=evolve(rig.manifest.semantics, cancel_needs_venue_id=False),
+            orders=evolve(rig.manifest.orders, wait_ms=300_000),
         )
         rig.pacer = Pacer(rig.manifest, clock, rig.counters)
         await rig._compose(module.ToySigner())

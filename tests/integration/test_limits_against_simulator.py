@@ -69,7 +69,7 @@ def test_a_burst_far_above_every_limit_breaks_none(route: str) -> None:
 def test_the_same_burst_without_pacing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof that the test above proves something. What met a limit is looked up, and ends with proof."""
 
-    async def at_once(self: Pacer, op: str) -> None:
+    async def at_once(self: Pacer, op: str, within_ns: int | None = None) -> None:
         await asyncio.sleep(0)
 
     monkeypatch.setattr(Pacer, "permit", at_once)

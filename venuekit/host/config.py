@@ -140,6 +140,8 @@ class VenueSection:
     """Orders are wanted."""
     timeouts_ms: Mapping[str, int] = field(factory=dict)
     """By operation: how long a request may take. An operation that is not named keeps the manifest's time."""
+    order_wait_ms: int | None = None
+    """A submit or change that cannot leave within this, by default 30,000, is rejected unsent."""
     limits: Mapping[str, LimitSection] = field(factory=dict)
     """By bucket: less than the venue grants where other programs share it, more where it grants more."""
     transport: TransportSection = Factory(TransportSection)
@@ -169,6 +171,8 @@ class VenueConfig:
     """The folder that relative secret files are looked for in."""
     timeouts_ms: Mapping[str, int] = field(factory=dict)
     """By operation, over the manifest's."""
+    order_wait_ms: int | None = None
+    """Over the manifest's."""
     limits: Mapping[str, LimitSection] = field(factory=dict)
     """By bucket, over the manifest's."""
     journal: str | None = None
@@ -293,6 +297,7 @@ def parse_venue(
         own=own,
         base=Path() if base is None else base,
         timeouts_ms=checked.timeouts_ms,
+        order_wait_ms=checked.order_wait_ms,
         limits=checked.limits,
         journal=checked.journal,
         journal_durable=checked.journal_durable,
@@ -300,7 +305,7 @@ def parse_venue(
 
 
 def tuned(manifest: Manifest, config: VenueConfig) -> Manifest:
-    """The manifest with the timeouts and limits of a checked config."""
+    """The manifest with the times and limits of a checked config."""
     operations = {
         name: evolve(operation, timeout_ms=config.timeouts_ms.get(name, operation.timeout_ms))
         for name, operation in manifest.operations.items()
@@ -309,7 +314,10 @@ def tuned(manifest: Manifest, config: VenueConfig) -> Manifest:
         name: _tuned_bucket(bucket, config.limits.get(name, LimitSection()))
         for name, bucket in manifest.buckets.items()
     }
-    return evolve(manifest, operations=operations, buckets=buckets)
+    orders = manifest.orders
+    if orders is not None and config.order_wait_ms is not None:
+        orders = evolve(orders, wait_ms=config.order_wait_ms)
+    return evolve(manifest, operations=operations, buckets=buckets, orders=orders)
 
 
 def _tuned_bucket(bucket: Bucket, limit: LimitSection) -> Bucket:
@@ -385,6 +393,8 @@ def _check_tuning(manifest: Manifest, section: VenueSection, path: str) -> None:
         )
         if timeout_ms < 1:
             raise ConfigError("must be at least 1", path=f"{path}.timeouts_ms.{op}")
+    if section.order_wait_ms is not None and section.order_wait_ms < 1:
+        raise ConfigError("must be at least 1", path=f"{path}.order_wait_ms")
     for name, limit in section.limits.items():
         where = f"{path}.limits.{name}"
         _check_known(name, manifest.buckets, where, f"{manifest.title} has no such limit")

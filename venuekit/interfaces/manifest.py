@@ -228,6 +228,8 @@ class OrderFeatures:
     batch_submit: int = 1
     """Orders in one request at most; 1: no batch."""
     batch_cancel: int = 1
+    wait_ms: int = 30_000
+    """A submit or change that cannot leave within this (a limit, orders before it) is not sent any more."""
 
 
 @frozen

@@ -214,6 +214,12 @@ class AccountReports:
         with self._noticing(record, fills):
             self._delivery.do(self._tracker.apply_look_up(key, answer, self._delivery.now(), asked))
 
+    def take_fills(self, fills: Sequence[FillRecord]) -> None:
+        """The fills that the tracker asked for are in it: that the stream did not tell them is no news."""
+        self.apply_each(
+            fills, lambda fill: self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
+        )
+
     def _apply_order(self, record: OrderRecord) -> None:
         with self._noticing(record, ()):
             self._delivery.do(self._tracker.apply_order(record, self._delivery.now()))

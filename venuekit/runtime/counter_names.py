@@ -74,6 +74,8 @@ COUNTERS: Final[Mapping[str, str]] = {
     "commands.dropped": "commands whose order ended while they waited; nothing was sent",
     "commands.broken": "commands that a defect stopped; sent ones are looked up",
     "commands.undrafted": "commands that the venue's code could not draft; nothing was sent",
+    "commands.too_late": "submits and changes that could not leave within `order_wait_ms`; nothing was sent",
+    "commands.state_unknown": "submits and changes kept here because the private state was lost",
     "commands.stamped_again": "commands sent again after a proof that the first had no effect",
     "commands.same_bytes": "commands whose very same bytes were sent twice, where the venue recognises them",
     "commands.signature_aged": "signatures made anew because they aged before they could leave",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 
+from venuekit.core.denial import STREAM_RECONCILING
 from venuekit.core.nonce import ConsecutiveNonces, UniqueMilliseconds
 from venuekit.core.offset import RisingStamps
 from venuekit.errors import BadValue, NotReady, SendFailed, VenuekitError
@@ -69,13 +70,15 @@ class Job:
     lanes: tuple[str, ...] = ()
     blocked: int = 0
     released: bool = False
+    since_ns: int = 0
+    """When it was put."""
 
 
 class PermitSource(Protocol):
     """What is needed of the pacer."""
 
-    async def permit(self, op: str) -> None:
-        """Return when the operation may go on the wire."""
+    async def permit(self, op: str, within_ns: int | None = None) -> None:
+        """Return when the operation may go on the wire; raise `TimeoutError` after `within_ns`."""
         ...
 
     def apply_height(self, height: int) -> None:
@@ -124,7 +127,7 @@ class CommandSpans(Protocol):
 
 
 class StreamGate(Protocol):
-    """Whether commands can leave over a stream."""
+    """Whether commands can leave over a stream, or may leave at all."""
 
     @property
     def sendable(self) -> bool:
@@ -173,13 +176,17 @@ class Dispatcher:
         on_time_refused: Callable[[], Awaitable[bool]] = clock_was_right,
         spans: CommandSpans | None = None,
         gates: Mapping[str, StreamGate] | None = None,
+        known: StreamGate | None = None,
+        wait_ms: int = 30_000,
     ) -> None:
         """`gates` by port, for the ports that run over a stream. `on_time_refused` says whether our time was
-        wrong.
+        wrong. All but cancels leave only while `known`, and never later than `wait_ms` after they were put.
         """
         self._codec = codec
         self._ports = ports
         self._gates = gates or {}
+        self._known = known
+        self._wait_ns = wait_ms * 1_000_000
         self._pacer = pacer
         self._signing = signing
         self._rule = nonces
@@ -215,7 +222,7 @@ class Dispatcher:
         names = dict.fromkeys(f"order:{key}" for key in job.keys)
         if self._rule.kind is not NonceKind.CONSECUTIVE:
             names[f"lane:{job.draft.lane}"] = None
-        job.lanes = tuple(names)
+        job.lanes, job.since_ns = tuple(names), self._clock.mono_ns()
         self._unbegun[job] = None
         for name in job.lanes:
             lane = self._lanes.setdefault(name, deque())
@@ -324,12 +331,44 @@ class Dispatcher:
 
         The stream first: permits that were saved up while it was down would leave in one burst.
         """
-        gate = self._gates.get(job.draft.port)
+        gate, cancels = self._gates.get(job.draft.port), job.kind is CommandKind.CANCEL
+        gates = [one for one in (gate, None if cancels else self._known) if one is not None]
         for _ in range(_TURNS):
-            live = gate is None or gate.sendable or await gate.until_live(_GATE_NS)
-            await self._pacer.permit(job.draft.op)
-            if gate is None or gate.sendable or not live:
+            live = await self._open(gates)
+            if cancels:
+                await self._pacer.permit(job.draft.op)
+            else:
+                await self._permit_in_time(job)
+            if not live or all(one.sendable for one in gates):
                 return
+
+    async def _open(self, gates: list[StreamGate]) -> bool:
+        """True when all of them are open, or come to be so in time."""
+        end_ns = self._clock.mono_ns() + _GATE_NS
+        for gate in gates:
+            if not gate.sendable and not await gate.until_live(max(0, end_ns - self._clock.mono_ns())):
+                return False
+        return True
+
+    async def _permit_in_time(self, job: Job) -> None:
+        self._check_may_leave(job)
+        try:
+            left_ns = job.since_ns + self._wait_ns - self._clock.mono_ns()
+            await self._pacer.permit(job.draft.op, left_ns)
+        except TimeoutError:
+            self._check_may_leave(job)
+            raise
+
+    def _check_may_leave(self, job: Job) -> None:
+        """Raise for what may not leave any more, or not now: nothing of it has left."""
+        if job.kind is CommandKind.CANCEL:
+            return
+        if self._clock.mono_ns() - job.since_ns >= self._wait_ns:
+            self._counters.inc("commands.too_late")
+            raise NotReady(f"WAITED_TOO_LONG: it could not leave within {self._wait_ns // 10**6} ms")
+        if self._known is not None and not self._known.sendable:
+            self._counters.inc("commands.state_unknown")
+            raise NotReady(f"{STREAM_RECONCILING.code}: {STREAM_RECONCILING.text}")
 
     async def _send(self, job: Job, key: _KeyLane | None) -> tuple[Verdict, Prepared]:
         """The verdict of one attempt. The key's lane is held until the bytes were handed over in order."""
@@ -393,6 +432,8 @@ class Dispatcher:
                 request = self._codec.to_sign(draft, stamp)
                 signed = await self._signing.sign(request) if request is not None else None
                 prepared = self._codec.encode(draft, stamp, signed)
+                # Whatever came to pass since its permit: this is the last moment before the wire.
+                self._check_may_leave(job)
                 if draft.port not in self._ports:
                     raise BadValue(f"the venue drafts for port {draft.port!r} and has none of that name")
             except BaseException:

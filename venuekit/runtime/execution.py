@@ -220,6 +220,8 @@ class ExecutionService:
             on_time_refused=on_time_refused,
             spans=spans,
             gates={name: session for name, port in manifest.ports.items() if port.kind is PortKind.STREAM},
+            known=self._recovery,
+            wait_ms=manifest.orders.wait_ms if manifest.orders is not None else 0,
         )
 
     # --- life
@@ -373,9 +375,7 @@ class ExecutionService:
             self._log.info("fills could not be read: %s", error)
         finally:
             self._fills_since = None
-        self._reports.apply_each(
-            fills, lambda fill: self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
-        )
+        self._reports.take_fills(fills)
         self._rearm()
 
     def _rearm(self) -> None:

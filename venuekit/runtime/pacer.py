@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from venuekit.core.limiter import Limiter
+from venuekit.runtime.tasks import bounded
 
 if TYPE_CHECKING:
     from venuekit.interfaces.manifest import Manifest
@@ -55,8 +56,11 @@ class Pacer:
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._timer: Cancel | None = None
 
-    async def permit(self, op: str) -> None:
-        """Return when every bucket of `op` has room; cancels first, then submits, then reads."""
+    async def permit(self, op: str, within_ns: int | None = None) -> None:
+        """Return when every bucket of `op` has room; cancels first, then submits, then reads.
+
+        Raise `TimeoutError` when there is none within `within_ns`.
+        """
         now_ns = self._clock.mono_ns()
         if self._limiter.take(op, now_ns):
             return
@@ -68,7 +72,11 @@ class Pacer:
             return
         self._counters.inc("pacing.waited")
         try:
-            await future
+            if within_ns is None:
+                await future
+                return
+            async with bounded(self._clock, within_ns):
+                await future
         finally:
             if self._waiting.pop(ticket, None) is not None:
                 self._limiter.withdraw(ticket)

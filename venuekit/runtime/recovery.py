@@ -6,12 +6,14 @@ well; what a read brings that the stream should have told long ago ends the conn
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from venuekit.core.order_state import Moment
 from venuekit.errors import VenuekitError
+from venuekit.runtime.tasks import bounded
 
 if TYPE_CHECKING:
     from venuekit.interfaces.manifest import Semantics
@@ -67,6 +69,7 @@ class Recovery:
         self._live = False
         self._begun = False
         self._known = False
+        self._became_known = asyncio.Event()
         self._wanted = False
         self._running = False
         self._doubts = 0
@@ -85,6 +88,22 @@ class Recovery:
     def ready(self) -> bool:
         """True while the stream is live and what it missed was read and compared."""
         return self._live and self._known
+
+    @property
+    def sendable(self) -> bool:
+        """The same, for commands that wait for it."""
+        return self.ready
+
+    async def until_live(self, within_ns: int) -> bool:
+        """True once it is `ready`; False when that takes longer."""
+        try:
+            async with bounded(self._clock, within_ns):
+                while not self.ready:
+                    self._became_known.clear()
+                    await self._became_known.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def first(self) -> None:
         """The account state is out and the positions' baseline is taken; raise what keeps it from that."""
@@ -228,6 +247,7 @@ class Recovery:
         # Lost once more meanwhile: what was read is older than that.
         if self._live and self._losses == losses and not missing:
             self._down, self._known = None, True
+            self._became_known.set()
             if told or self._confirmed is None or self._age_ns(self._confirmed) > _LONGEST_REREAD_NS:
                 self._confirmed = started
             self._counters.inc("recovery.done")

@@ -85,11 +85,11 @@ def test_a_burst_behind_a_revoked_token_waits_for_the_next_connection() -> None:
         def __init__(self, rig: Rig) -> None:
             self.rig, self.pacer, self.first = rig, rig.service._dispatcher._pacer, True
 
-        async def permit(self, op: str) -> None:
+        async def permit(self, op: str, within_ns: int | None = None) -> None:
             first, self.first = self.first, False
             if not first:
                 await until(lambda: self.rig.count("commands.stamped_again"), "the first is refused")
-            await self.pacer.permit(op)
+            await self.pacer.permit(op, within_ns)
 
     async def body(rig: Rig) -> None:
         await rig.accepted("O-0")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from types import SimpleNamespace
 
 import pytest
 
 from venuekit.errors import CaptureError, SendFailed
-from venuekit.interfaces.manifest import NonceKind, NonceRule
+from venuekit.interfaces.manifest import (
+    Bucket,
+    NonceKind,
+    NonceRule,
+    Operation,
+    OpKind,
+    Priority,
+    Scope,
+    Seconds,
+)
 from venuekit.interfaces.orders import Draft, NonceFate, Prepared, Received, RefusedOutcome, Unknown, Verdict
 from venuekit.interfaces.records import WireIds
 from venuekit.interfaces.request import Evidence, HttpRequest, Reply
@@ -16,6 +26,7 @@ from venuekit.interfaces.signer import Signed, SignRequest, Where
 from venuekit.interfaces.time import AtWall
 from venuekit.runtime.clock import ManualClock
 from venuekit.runtime.dispatcher import CommandKind, Dispatcher, Job
+from venuekit.runtime.pacer import Pacer as RealPacer
 from venuekit.runtime.signing import SigningRoom
 from venuekit.runtime.telemetry import CounterTable
 
@@ -88,7 +99,7 @@ class Pacer:
         self.held: asyncio.Event | None = None
         self.asked: list[str] = []
 
-    async def permit(self, op):
+    async def permit(self, op, within_ns=None):
         self.asked.append(op)
         if self.held is not None:
             await self.held.wait()
@@ -118,8 +129,9 @@ class Bench:
     def __init__(self, nonces: NonceRule | None = None, signer: object = None) -> None:
         self.clock, self.counters = ManualClock(), CounterTable()
         self.port, self.codec, self.pacer = Port(), Codec(), Pacer()
-        self.gate = Gate(self.clock)
+        self.gate, self.known = Gate(self.clock), Gate(self.clock)
         self.log: list[str] = []
+        self.reasons: list[str] = []
         self.journal_broken = False
         self.tokens_refused = 0
         self.clock_was_wrong = False
@@ -128,6 +140,7 @@ class Bench:
             codec=self.codec,
             ports={"rest": self.port, "rpc": self.port},
             gates={"rpc": self.gate},
+            known=self.known,
             pacer=self.pacer,
             signing=SigningRoom(signer, self.clock),
             nonces=nonces or NonceRule(),
@@ -141,7 +154,7 @@ class Bench:
 
     async def _time(self) -> bool:
         self.times_refused += 1
-        self.clock.advance(45_000 * MS)
+        self.clock.wall_start_ns += 45_000 * MS
         return self.clock_was_wrong
 
     def _token(self) -> None:
@@ -160,6 +173,7 @@ class Bench:
 
     def on_failed(self, job, evidence, why) -> None:
         self.log.append(f"failed {job.draft.op}:{job.keys[0]} {evidence.name}")
+        self.reasons.append(why)
 
     def on_dropped(self, job) -> None:
         self.log.append(f"dropped {job.draft.op}")
@@ -168,7 +182,8 @@ class Bench:
         self, op: str, *keys: str, lane: str | None = None, gone: bool = False, port: str = "rest"
     ) -> Job:
         draft = Draft(op, keys, lane or keys[0], port, None)
-        job = Job(CommandKind.SUBMIT, keys, draft, lambda: None if gone else draft)
+        kind = CommandKind.CANCEL if op == "cancel" else CommandKind.SUBMIT
+        job = Job(kind, keys, draft, lambda: None if gone else draft)
         self.dispatcher.put(job)
         return job
 
@@ -432,6 +447,115 @@ def test_a_stream_lost_while_a_permit_is_waited_for_is_waited_for_again() -> Non
         await bench.settle(1)
         assert bench.port.names == ["submit:A"]
         assert bench.pacer.asked == ["submit", "submit"], "the first permit is not saved up"
+
+    run(body)
+
+
+def test_what_waits_while_the_private_state_is_lost_leaves_only_once_it_is_known_again() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.pacer.held = asyncio.Event()
+        bench.put("submit", "A")
+        bench.put("cancel", "B")
+        await bench.settle()
+        bench.known.sendable = False
+        bench.pacer.held.set()
+        await bench.settle(1_000)
+        assert bench.port.names == ["cancel:B"], "a cancel can do no harm"
+        bench.known.sendable = True
+        await bench.settle(1)
+        assert bench.port.names == ["cancel:B", "submit:A"]
+        assert bench.pacer.asked.count("submit") == 2, "the first permit is not saved up"
+
+    run(body)
+
+
+def test_what_waits_while_the_private_state_stays_lost_is_not_sent() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.pacer.held = asyncio.Event()
+        bench.put("submit", "A")
+        await bench.settle()
+        bench.known.sendable = False
+        bench.pacer.held.set()
+        await bench.settle(1_990)
+        assert bench.log == []
+        await bench.settle(20)
+        assert bench.log == ["failed submit:A NOT_SENT"]
+        assert bench.reasons[0].startswith("NOT_SENT: STREAM_RECONCILING")
+        assert bench.counters.get("commands.state_unknown") == 1
+        bench.known.sendable = True
+        await bench.settle(5_000)
+        assert bench.port.names == []
+
+    run(body)
+
+
+def test_a_private_state_that_is_lost_during_the_signature_keeps_the_bytes_and_the_nonce_here() -> None:
+    async def body() -> None:
+        bench = Bench(NonceRule(NonceKind.CONSECUTIVE))
+        signer = SlowSigner(bench.clock, [0, 0])
+        bench.dispatcher._signing = SigningRoom(signer, bench.clock)
+        bench.codec.signs = True
+        signing = signer.sign_steps
+
+        def lost(request):
+            bench.known.sendable = False
+            return signing(request)
+
+        signer.sign_steps = lost
+        bench.put("submit", "A", lane="key")
+        await bench.settle()
+        assert (bench.port.names, bench.log) == ([], ["failed submit:A NOT_SENT"])
+        bench.known.sendable, signer.sign_steps = True, signing
+        bench.put("submit", "B", lane="key")
+        await bench.settle()
+        assert bench.port.names == ["submit:B:7"]
+
+    run(body)
+
+
+def test_a_submit_that_cannot_leave_in_time_is_not_sent_and_those_behind_it_go_on() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bucket = Bucket(Scope.ACCOUNT, 1, Seconds(20), 1)
+        manifest = SimpleNamespace(
+            operations={
+                "submit": Operation(OpKind.COMMAND, {"all": 1}, Priority.SUBMIT),
+                "cancel": Operation(OpKind.COMMAND, {"all": 1}, Priority.SUBMIT),
+            },
+            buckets={"all": bucket},
+        )
+        bench.dispatcher._pacer = RealPacer(manifest, bench.clock, bench.counters, spread_ns=0)  # type: ignore[arg-type]
+        for name in "ABCD":
+            bench.put("submit", name)
+        bench.put("cancel", "E")
+        await bench.settle(29_999)
+        assert bench.port.names == ["submit:A", "submit:B"]
+        assert not any(line.startswith("failed") for line in bench.log)
+        await bench.settle(1)
+        assert bench.log[-2:] == ["failed submit:C NOT_SENT", "failed submit:D NOT_SENT"]
+        assert bench.reasons[0].startswith("NOT_SENT: WAITED_TOO_LONG")
+        assert bench.counters.get("commands.too_late") == 2
+        await bench.settle(10_100)
+        assert bench.port.names[2:] == ["cancel:E"], "a cancel is never too late"
+        bench.put("submit", "F")
+        await bench.settle(20_000)
+        assert bench.port.names[3:] == ["submit:F"]
+
+    run(body)
+
+
+def test_time_in_a_lane_counts_too() -> None:
+    async def body() -> None:
+        bench = Bench()
+        bench.put("submit", "A", lane="one")
+        bench.put("submit", "B", lane="one")
+        await bench.settle(30_000)
+        bench.port.hand_over(0)
+        await bench.settle()
+        assert bench.port.names == ["submit:A"]
+        assert bench.log[-1] == "failed submit:B NOT_SENT"
 
     run(body)
 

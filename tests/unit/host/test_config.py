@@ -6,10 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from venuekit.errors import ConfigError, PluginError
 from venuekit.host.config import LimitSection, TransportSection, load_config, parse_config, tuned
 from venuekit.host.plugins import installed
+from venuekit.interfaces.manifest import OrderFeatures
 from venuekit.interfaces.signer import SecretKind, SecretRef
 
 LITERAL_KEY = "0x" + "5" * 63
@@ -291,6 +293,16 @@ def test_timeouts_and_limits_go_over_those_of_the_manifest():
     more = tuned(manifest, parse(BASE + "limits = { orders = { rate = 500, burst = 250 } }").venues["toy"])
     assert (more.buckets["orders"].rate, more.buckets["orders"].burst) == (500, 250)
     assert tuned(manifest, parse(BASE).venues["toy"]) == manifest
+
+
+def test_orders_wait_as_long_as_the_config_says():
+    manifest = evolve(installed().manifest("toy"), orders=OrderFeatures(types={}, wait_ms=7_000))
+    waits = [
+        tuned(manifest, parse(BASE + line).venues["toy"]).orders.wait_ms
+        for line in ("", "order_wait_ms = 5_000")
+    ]
+    assert waits == [7_000, 5_000]
+    assert refusal(BASE + "order_wait_ms = 0").path == "venues.toy.order_wait_ms"
 
 
 def test_a_manifest_whose_stream_has_no_address_is_a_defect_of_its_package():

@@ -85,7 +85,7 @@ class Port:
 
 
 class Pacer:
-    async def permit(self, op):
+    async def permit(self, op, within_ns=None):
         pass
 
     def apply_height(self, height):
