@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from account_rig import Rig, load
@@ -505,6 +506,38 @@ def test_submits_wait_until_a_fill_that_the_position_shows_was_told() -> None:
         assert rig.service.ready
 
     run(body)
+
+
+def test_a_fill_that_comes_while_a_start_reads_positions_counts_once_and_hides_no_later_loss() -> None:
+    """Without a mass status nothing else would take the baseline, and a later hole would not show."""
+
+    async def whole() -> None:
+        clock = ManualClock()
+        module = load("nonce_venue", "nonce_exchange")
+        rig = Rig("nonce_venue", module.NonceExchange(clock), clock)
+        rig.manifest = evolve(rig.manifest, semantics=evolve(rig.manifest.semantics, compare_ms=0))
+        await rig._compose(module.ToySigner())
+        past(rig, 1)
+        road = Road(rig)
+
+        def fill_first(_: Mapping[str, str], __: Reply) -> Reply:
+            road.clear()
+            rig.exchange.match(900, "0.100")
+            return rig.exchange.http(SimpleNamespace(path="/positions", query=()))
+
+        road.on("/positions", fill_first)
+        await rig.started()
+        await rig.run(20_000)
+        assert rig.service._positions.started
+        assert rig.engine.alarms == []
+        await rig.run(20_000)
+        rig.exchange.cut()
+        rig.exchange.shift = 500
+        await rig.run(60_000)
+        assert [kind for kind, _ in rig.engine.alarms] == ["position_differs"]
+        await rig.stop()
+
+    asyncio.run(whole())
 
 
 def test_a_loss_that_nothing_explains_does_not_deny_submits_for_ever() -> None:

@@ -106,11 +106,16 @@ class Recovery:
         return True
 
     async def first(self) -> None:
-        """The account state is out and the positions' baseline is taken; raise what keeps it from that."""
+        """The account state is out; raise what keeps it from that.
+
+        The positions' baseline is taken, or soon: a fill may come while they are read.
+        """
         started = self._now()
         await self.balances()
-        await self._reports.compare_positions()
+        explained = await self._reports.compare_positions()
         self._begun = True
+        if not explained:
+            self._look_soon()
         if self._compare_ns:
             self._scope.start("compare", self._compare())
         if self._down is None:
@@ -255,10 +260,13 @@ class Recovery:
             self._spacing_ns = _FIRST_SPACING_NS
         if not explained and not self._looks_again:
             # Fills may still be under way; read again once history must have them.
-            pause = min(self._settle_ns << min(self._doubts - 1, 6), _LONGEST_DOUBT_NS)
-            self._looks_again = True
-            self._scope.start("look_again", self._look_again(pause))
+            self._look_soon()
         return True
+
+    def _look_soon(self) -> None:
+        pause = min(self._settle_ns << min(max(0, self._doubts - 1), 6), _LONGEST_DOUBT_NS)
+        self._looks_again = True
+        self._scope.start("look_again", self._look_again(pause))
 
     async def _part(self, reading: Awaitable[object]) -> object:
         """What it returned; `_FAILED` after a failure, which proves nothing."""

@@ -24,6 +24,8 @@ class SlowReports:
         self.gate = asyncio.Event()
         self.gate.set()
         self.whole = True
+        self.explained = [True]
+        """What the comparisons of positions say; the last one for ever."""
 
     async def balances(self) -> list[object]:
         return []
@@ -34,7 +36,7 @@ class SlowReports:
 
     async def compare_positions(self) -> bool:
         await self.gate.wait()
-        return True
+        return self.explained.pop(0) if len(self.explained) > 1 else self.explained[0]
 
 
 def recovery_of(reports: SlowReports, clock: ManualClock, scope: TaskScope, semantics: Semantics) -> Recovery:
@@ -120,6 +122,27 @@ def test_submits_stay_denied_when_the_stream_was_lost_again_during_a_recovery() 
         second.set()
         await clock.run_for(SECOND)
         assert recovery.ready
+        await scope.close()
+
+    asyncio.run(main())
+
+
+def test_a_start_whose_positions_could_not_be_compared_compares_them_soon() -> None:
+    async def main() -> None:
+        clock, scope, reports = ManualClock(), scope_of(), SlowReports()
+        reports.explained = [False, False, True]
+        semantics = Semantics(compare_ms=0, lookup_settles_ms=1_000, history_lag_ms=2_000)
+        recovery = recovery_of(reports, clock, scope, semantics)
+        recovery.apply_live()
+        await recovery.first()
+        assert recovery.ready, "nothing waits for it"
+        await clock.run_for(1_999 * SECOND // 1_000)
+        assert len(reports.since_ns) == 0
+        await clock.run_for(10 * SECOND)
+        assert len(reports.since_ns) == 2
+        assert reports.explained == [True]
+        await clock.run_for(600 * SECOND)
+        assert len(reports.since_ns) == 2
         await scope.close()
 
     asyncio.run(main())
