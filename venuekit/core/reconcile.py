@@ -83,6 +83,9 @@ class PositionBook:
         if not self.started:
             # Positions may be dated in milliseconds and fills finer: the whole millisecond belongs to it.
             self._base_ns = {one.instrument_id: one.ts_event // _MS * _MS + _MS - 1 for one in positions}
+        for instrument_id in moving:
+            # What was seen of it before is not seen twice in a row.
+            self._doubtful.pop(instrument_id, None)
         venue = raw_positions(positions)
         differences = []
         was_started, self.started = self.started, True
@@ -287,11 +290,10 @@ def missing_orders(
 def fills_under_way(tracker: OrderTracker) -> set[InstrumentId | None]:
     """Instruments whose orders are known to have fills that were not delivered yet: positions must differ.
 
-    None: it is not known of which instrument they are.
+    So they must while orders are left to a mass status. None: it is not known of which instrument they are.
     """
     return {
         order.instrument_id
         for order in tracker
-        if (order.hidden_until_ns is None or order.held_until_ns is not None)
-        and (order.waiting or order.claimed_raw > order.filled_raw)
+        if order.waiting or order.claimed_raw > order.filled_raw
     }

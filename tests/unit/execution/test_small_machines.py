@@ -194,6 +194,16 @@ def test_a_difference_that_a_late_fill_explains_is_forgotten() -> None:
     assert not book.doubtful
 
 
+def test_a_difference_is_not_seen_twice_in_a_row_when_fills_moved_in_between() -> None:
+    bench, book = Bench(), PositionBook()
+    book.apply_snapshot([])
+    assert book.apply_snapshot([_position("1")], now_ns=0, settle_ns=10) == []
+    assert book.apply_snapshot([_position("2")], 20, 10, [bench.iid]) == []
+    book.apply_fill(bench.fill_record("a", "1.000"), OrderSide.BUY)
+    assert book.apply_snapshot([_position("2")], 40, 10) == []
+    assert [str(one.venue) for one in book.apply_snapshot([_position("2")], 60, 10)] == ["2"]
+
+
 def test_fills_that_never_come_hide_no_difference_of_another_market() -> None:
     bench = Bench(lookup_settles_ms=1_000, history_lag_ms=1_000)
     bench.order()

@@ -654,6 +654,22 @@ def test_positions_are_not_compared_while_fills_are_under_way() -> None:
     assert fills_under_way(bench.tracker), "held back by the change"
 
 
+def test_positions_are_not_compared_with_orders_that_are_left_to_a_mass_status() -> None:
+    """Its reads may take long, and comparisons go on meanwhile."""
+    bench = Bench()
+    bench.tracker.hold_until_ns = 60 * S
+    facts = {"name": None, "vid": "X1", "quantity": "1.000", "price": "100.0"}
+    bench.see(OPEN, filled="0", side=OrderSide.SELL, at=1, **facts)
+    assert not fills_under_way(bench.tracker)
+    bench.see(PART, filled="0.400", side=OrderSide.SELL, at=2, **facts)
+    assert fills_under_way(bench.tracker) == {bench.iid}
+    bench.fill("t1", "0.400", name=None, vid="X1", side=OrderSide.SELL, at=2)
+    assert fills_under_way(bench.tracker) == {bench.iid}
+    bench.wait(61)
+    assert bench.engine.events("HV-X1") == ["accepted", "filled 0.400@100.0 t1"]
+    assert not fills_under_way(bench.tracker)
+
+
 def test_orders_of_others_are_left_to_the_mass_status_that_follows() -> None:
     bench = Bench()
     bench.tracker.hold_until_ns = 60 * S
