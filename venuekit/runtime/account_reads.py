@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from venuekit.errors import DecodeError, GiveUp, VenuekitError
 from venuekit.interfaces.reconciliation import AccountRow, Query
 from venuekit.interfaces.time import AtWall
+from venuekit.runtime.tasks import asked_to_end
 
 if TYPE_CHECKING:
     from venuekit.core.order_state import LookUp
@@ -95,8 +97,10 @@ class AccountReads:
             found = await self._source.look_up(action.ids, AtWall(action.since_wall_ns))
         except VenuekitError as error:
             self._log.info("look-up of %s failed: %s", action.key, error)
-        except Exception:  # noqa: BLE001 - see below
-            # A bug in a venue's parser must not leave the order without further questions.
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                raise
+            # A bug in a venue's parser or driver must not leave the order without further questions.
             self._counters.inc("lookups.broken")
             self._log.exception("look-up of %s broke", action.key)
         finally:

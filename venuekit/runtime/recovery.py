@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from venuekit.core.order_state import Moment
 from venuekit.errors import VenuekitError
-from venuekit.runtime.tasks import bounded
+from venuekit.runtime.tasks import asked_to_end, bounded
 
 if TYPE_CHECKING:
     from venuekit.interfaces.manifest import Semantics
@@ -272,7 +272,9 @@ class Recovery:
         """What it returned; `_FAILED` after a failure, which proves nothing."""
         try:
             return await reading
-        except Exception as error:  # noqa: BLE001 - see below
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and asked_to_end():
+                raise
             # Whatever broke, the state stays unknown and submits stay denied until a later attempt succeeds.
             self._counters.inc("recovery.failed")
             if not isinstance(error, VenuekitError):

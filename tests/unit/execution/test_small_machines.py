@@ -264,7 +264,7 @@ class Pages:
         await asyncio.sleep(0)
         self.running -= 1
         answer = self.answers.get(ids.client_order_id, NotFound(conclusive=False))
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -299,6 +299,7 @@ def test_look_ups_run_a_few_at_a_time_and_every_one_is_answered() -> None:
         "O-1": SendFailed("x", evidence=Evidence.MAYBE_SENT),
         "O-2": ValueError("a parser's bug"),
         "O-3": found,
+        "O-4": asyncio.CancelledError("of a driver's own"),
     }
 
     async def body() -> None:
@@ -314,6 +315,7 @@ def test_look_ups_run_a_few_at_a_time_and_every_one_is_answered() -> None:
     assert len(answers) == 12
     assert dict(answers)["O-1"] is None
     assert dict(answers)["O-2"] is None
+    assert dict(answers)["O-4"] is None
     assert dict(answers)["O-3"] is found
 
 

@@ -127,6 +127,33 @@ def test_submits_stay_denied_when_the_stream_was_lost_again_during_a_recovery() 
     asyncio.run(main())
 
 
+def test_a_read_that_its_driver_cancelled_is_a_failed_one() -> None:
+    class Cancelled(SlowReports):
+        async def compare_orders(self, since_ns: int) -> bool:
+            await super().compare_orders(since_ns)
+            if len(self.since_ns) == 1:
+                raise asyncio.CancelledError
+            return True
+
+    async def main() -> None:
+        clock, scope, reports = ManualClock(), scope_of(), Cancelled()
+        recovery = recovery_of(reports, clock, scope, Semantics(compare_ms=0))
+        recovery.apply_live()
+        await recovery.first()
+        recovery.apply_down("one")
+        recovery.apply_live()
+        await clock.run_for(10 * SECOND)
+        assert recovery.ready
+        assert len(reports.since_ns) == 2
+        reports.gate.clear()
+        recovery.ask("to be stopped in the middle")
+        await clock.run_for(SECOND)
+        await scope.close()
+        assert len(scope) == 0
+
+    asyncio.run(main())
+
+
 def test_a_start_whose_positions_could_not_be_compared_compares_them_soon() -> None:
     async def main() -> None:
         clock, scope, reports = ManualClock(), scope_of(), SlowReports()
