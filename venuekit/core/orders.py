@@ -325,8 +325,8 @@ class OrderTracker:
         order = self.resolve(record.ids)
         if order is None:
             untouched = record.filled is None or not record.filled.raw
-            gone = record.status in ENDED and not self._names.may_be_ours(record)
-            if gone and (untouched or record.ts_event <= self.closed_floor_ns):
+            unseen = untouched and not self._names.may_be_ours(record)
+            if record.status in ENDED and (unseen or record.ts_event <= self.closed_floor_ns):
                 # It ended out of sight without a fill, and nothing of the account changed. Or it was told and
                 # forgotten: its fills have a memory of their own, and a new one brings it back.
                 self.counters.inc("orders.unseen_ended")

@@ -203,3 +203,16 @@ def test_what_was_taken_back_of_a_nameless_order_was_taken_back_of_ours(
     bench.wait(60)
     assert bench.engine.orders["O-1"].status == CANCELED
     assert (bench.fetches, bench.engine.alarms) == ([], [])
+
+
+def test_an_order_that_was_told_and_forgotten_is_none_of_ours_that_is_on_the_wire() -> None:
+    bench = Bench()
+    bench.tracker.most_closed = 0
+    for piece in (see(OPEN, "0", 1), fill("t1", "1.000", 2), see(FILLED, "1.000", 2)):
+        piece(bench)
+    told = list(bench.engine.log)
+    bench.order()
+    see(FILLED, "1.000", 2, source=Source.PAGE)(bench)
+    bench.wait(60)
+    assert bench.engine.log == [*told, "O-1 submitted"]
+    assert (bench.fetches, bench.engine.alarms) == ([], [])
