@@ -21,6 +21,7 @@ from venuekit.host.plugins import Registry, installed
 from venuekit.host.structure import structure
 from venuekit.interfaces.hooks import Kind, Provided
 from venuekit.interfaces.manifest import Bucket, Manifest
+from venuekit.interfaces.stream import BOOK_KINDS
 
 ENVIRONMENT_PREFIX = "VENUEKIT__"
 """`VENUEKIT__NODE__LOG_LEVEL=DEBUG` sets `node.log_level`."""
@@ -431,6 +432,13 @@ def _check_against(manifest: Manifest, section: VenueSection, path: str) -> None
                 f"which {section.environment} does not have",
                 hint="this is a defect of the venue's package: upgrade it.",
             )
+    books = [manifest.data[kind] for kind in BOOK_KINDS if kind in manifest.data]
+    if any(book.subscribe for book in books) and all(book.silent_ms is None for book in books):
+        raise PluginError(
+            f"{manifest.title}: its manifest does not say how long a book may be silent (`silent_ms`), "
+            "so a mute book would never be found",
+            hint="this is a defect of the venue's package: upgrade it.",
+        )
     for name in section.addresses:
         _check_known(name, names, f"{path}.addresses.{name}", f"{manifest.title} has no such address")
     _check_tuning(manifest, section, path)

@@ -206,7 +206,10 @@ class DataFeature:
     subscribe: bool = False
     request: bool = False
     silent_ms: int | None = None
-    """A topic that brings nothing of it for this long is taken for mute; None: its silence says nothing."""
+    """A topic that brings nothing of it for this long is taken for mute; None: its silence says nothing.
+
+    One of the kinds of a live book must have it: a book that nobody changes cannot be told from a mute one.
+    """
 
 
 @frozen

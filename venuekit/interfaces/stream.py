@@ -54,6 +54,10 @@ class DataKind(Enum):
     INSTRUMENT_CLOSE = "instrument_close"
 
 
+BOOK_KINDS = frozenset({DataKind.BOOK_DELTAS, DataKind.BOOK_DEPTH10, DataKind.BOOK_SNAPSHOT})
+"""Three wants that one topic of a market brings."""
+
+
 @frozen
 class Want:
     """What a strategy asked for; hashable, so wants are counted by value."""

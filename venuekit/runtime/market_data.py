@@ -29,6 +29,7 @@ from venuekit.interfaces.manifest import BookRule, Chain, Manifest, SnapshotFrom
 from venuekit.interfaces.request import StreamTransport
 from venuekit.interfaces.retry import RetryPolicy
 from venuekit.interfaces.stream import (
+    BOOK_KINDS,
     BookUpdate,
     CodecFactory,
     DataKind,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from venuekit.interfaces.model import Instrument
     from venuekit.interfaces.stream import NautilusData
 
-BOOK_KINDS = frozenset({DataKind.BOOK_DELTAS, DataKind.BOOK_DEPTH10, DataKind.BOOK_SNAPSHOT})
 MAX_PAGES = 1_000
 PATIENCE_NS = 10 * 365 * 86_400 * 1_000_000_000
 SNAPSHOT_NS = 10_000_000_000

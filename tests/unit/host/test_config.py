@@ -28,6 +28,10 @@ def venuekit_venues():
               config_class="toy_parts:Empty"),
         Venue(Kind.VENUE, "lame", "toy_parts:open_venue", manifest="toy_parts:LAME",
               config_class="toy_parts:Empty"),
+        Venue(Kind.VENUE, "mute", "toy_parts:open_venue", manifest="toy_parts:MUTE",
+              config_class="toy_parts:Empty"),
+        Venue(Kind.VENUE, "ticking", "toy_parts:open_venue", manifest="toy_parts:TICKING",
+              config_class="toy_parts:Empty"),
     ]
 
 @hookimpl
@@ -40,10 +44,11 @@ from decimal import Decimal
 from typing import Literal
 from attrs import evolve, field, frozen, validators
 from venuekit.interfaces.manifest import (
-    BookRule, Bucket, Chain, Environment, Manifest, Operation, OpKind, OrderFeatures, Scope, Seconds,
-    SnapshotFrom, StreamSpec
+    BookRule, Bucket, Chain, DataFeature, Environment, Manifest, Operation, OpKind, OrderFeatures, Scope,
+    Seconds, SnapshotFrom, StreamSpec
 )
 from venuekit.interfaces.signer import SecretRef
+from venuekit.interfaces.stream import DataKind
 
 @frozen(kw_only=True)
 class Toy:
@@ -76,6 +81,9 @@ MANIFEST = Manifest(
 VIEW = evolve(MANIFEST, title="View only", orders=None)
 LAME = evolve(MANIFEST, title="Lame", environments={"main": Environment({"rest": "http://127.0.0.1:1"})},
               streams={"public": StreamSpec(address="stream")})
+BOOKS = DataFeature(subscribe=True)
+MUTE = evolve(MANIFEST, title="Mute", data={DataKind.BOOK_DELTAS: BOOKS, DataKind.BOOK_DEPTH10: BOOKS})
+TICKING = evolve(MUTE, data={**MUTE.data, DataKind.BOOK_DEPTH10: evolve(BOOKS, silent_ms=60_000)})
 """
 
 T = "venues.toy.transport.options."
@@ -308,6 +316,13 @@ def test_orders_wait_as_long_as_the_config_says():
 def test_a_manifest_whose_stream_has_no_address_is_a_defect_of_its_package():
     with pytest.raises(PluginError, match="Lame: the public stream needs the address 'stream', which main"):
         parse("[venues.lame]\nenvironment = 'main'")
+
+
+def test_a_manifest_that_does_not_say_how_long_a_book_may_be_silent_is_one_too():
+    """Where nothing else is wanted, nobody would ask a mute connection whether it lives."""
+    with pytest.raises(PluginError, match="Mute: its manifest does not say how long a book may be silent"):
+        parse("[venues.mute]\nenvironment = 'simulator'")
+    assert parse("[venues.ticking]\nenvironment = 'simulator'").venues["ticking"].data
 
 
 def test_a_misspelled_field_is_answered_with_the_nearest_one():

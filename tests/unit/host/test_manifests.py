@@ -37,6 +37,12 @@ def test_ports_buckets_and_streams_name_what_exists(manifest):
         assert all(cost <= manifest.buckets[name].burst for name, cost in operation.costs.items())
 
 
+def test_some_kind_of_a_live_book_has_a_bound_for_its_silence(manifest):
+    """Bars and trades may rest; a book that is not watched is never found mute."""
+    live = [one for kind, one in manifest.data.items() if kind.value.startswith("book_") and one.subscribe]
+    assert not live or any(one.silent_ms for one in live)
+
+
 def test_one_code_in_two_domains_means_two_things():
     rules = installed().manifest("paradex")
     assert "INVALID_TOKEN" in rules.rules_of("rest")
