@@ -368,6 +368,23 @@ def test_a_report_that_was_refused_once_is_offered_again() -> None:
     fake.run(rig, body)
 
 
+def test_a_fill_that_comes_during_the_stop_is_handed_over() -> None:
+    last: list[Any] = []
+    handed: list[Any] = []
+    rig = fake.build({"stop_execution": lambda service: service.sink.report(*last)})
+
+    async def body(rig: fake.BridgeRig) -> None:
+        order = await _accepted(rig)
+        last.extend([fake.report(order, OrderStatus.PARTIALLY_FILLED, filled="0.004"), []])
+        last[1].append(_fill(order, "t1", "0.004"))
+        client = rig.execution["V"]
+        hand = client.hand
+        client.hand = lambda *said: (hand(*said), handed.append(said))
+
+    fake.run(rig, body)
+    assert handed == [tuple(last)]
+
+
 def test_a_position_that_overtakes_its_fill_invents_nothing() -> None:
     rig = fake.build()
 

@@ -272,7 +272,11 @@ class VenueExecutionClient(ExecutionClient):
 
     def deliver(self, order: OrderStatusReport, fills: Sequence[FillReport]) -> None:
         """The engine has the report, at once or as soon as the order's own strategy can be given it."""
-        self._homecoming.give(order, fills)
+        if self._homecoming.main is None:
+            # What a last frame says while all is being stopped.
+            self.hand(order, fills)
+        else:
+            self._homecoming.give(order, fills)
 
     def follow(self, client_order_id: ClientOrderId, say: Callable[..., None], *said: object) -> None:
         """The event is said behind every report of its order, at once unless one waits."""
