@@ -7,124 +7,22 @@ import gzip
 import socket
 import struct
 import threading
-from collections.abc import Awaitable, Callable
-from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from raw_http import DRIVERS, OK, REQUEST, answer, exchange, failure, read_request, with_server
 from self_signed import server_tls
 
 from venuekit.errors import SendFailed
 from venuekit.interfaces.request import Evidence, HttpRequest
 from venuekit.runtime.clock import RealClock
-from venuekit.transport import aiohttp_http, http, rules
-
-DRIVERS: dict[str, tuple[ModuleType, Callable[..., Any]]] = {
-    "httpx": (http, http.httpx_port),
-    "aiohttp": (aiohttp_http, aiohttp_http.aiohttp_port),
-}
-REQUEST = HttpRequest(
-    "op", "POST", "/v1/things", query=(("a", "1"),), headers={"x-one": "1"}, body=b'{"b":2}'
-)
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
-type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from venuekit.transport import rules
 
 
 @pytest.fixture(params=DRIVERS)
 def driver(request) -> str:
     return request.param
-
-
-class Address:
-    """In place of a client: where the server listens."""
-
-    def __init__(self, address: str, **_: Any) -> None:
-        self.address = address
-
-    async def close(self) -> None:
-        pass
-
-
-async def with_server(
-    driver: str,
-    handle: Handler,
-    use: Callable[[Any], Awaitable[Any]],
-    *,
-    timeout_ms: int = 2_000,
-    tls: Any = None,
-    host: str = "127.0.0.1",
-    path: str = "",
-    **options: str,
-) -> Any:
-    writers: list[asyncio.StreamWriter] = []
-
-    async def quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        try:
-            await handle(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(quiet, "127.0.0.1", 0, ssl=tls)
-    port = server.sockets[0].getsockname()[1]
-    make = Address if driver == "none" else DRIVERS[driver][1]
-    client = make(
-        f"{'https' if tls else 'http'}://{host}:{port}{path}",
-        clock=RealClock(),
-        timeouts_ms={"op": timeout_ms},
-        options=options,
-    )
-    try:
-        return await use(client)
-    finally:
-        await client.close()
-        server.close()
-        for writer in writers:
-            writer.transport.abort()
-
-
-async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    _, found, rest = head.lower().partition(b"content-length: ")
-    return head, await reader.readexactly(int(rest.split(b"\r\n")[0])) if found else b""
-
-
-def answer(raw: bytes, seen: list[Any] | None = None, *, times: int = 1) -> Handler:
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(times):
-            request = await read_request(reader)
-            if seen is not None:
-                seen.append(request)
-            writer.write(raw)
-            await writer.drain()
-
-    return handle
-
-
-def exchange(driver: str, raw: bytes, request: HttpRequest = REQUEST, **options: Any) -> tuple[Any, Any]:
-    """The reply and what the server saw."""
-    seen: list[Any] = []
-    reply = asyncio.run(
-        with_server(driver, answer(raw, seen), lambda client: client.send(request), **options)
-    )
-    return reply, seen[0]
-
-
-def failure(
-    driver: str, handle: Handler, request: HttpRequest = REQUEST, *, timeout_ms: int = 2_000, **more: Any
-) -> SendFailed:
-    async def main() -> SendFailed:
-        with pytest.raises(SendFailed) as caught:
-            await with_server(
-                driver, handle, lambda client: client.send(request), timeout_ms=timeout_ms, **more
-            )
-        return caught.value
-
-    return asyncio.run(main())
 
 
 def test_what_goes_out_and_what_comes_back(driver):
@@ -316,16 +214,7 @@ def test_a_kept_connection_that_breaks_is_no_reason_to_send_again(driver, method
 LATE = b"HTTP/1.1 408 Idle\r\nContent-Length: 4\r\n\r\nlate"
 
 
-@pytest.mark.parametrize(
-    ("driver", "last", "closes"),
-    [
-        ("httpx", b"", True),
-        ("aiohttp", b"", True),
-        ("httpx", LATE, True),
-        ("aiohttp", LATE, True),
-        ("httpx", LATE, False),  # what aiohttp does then is told where its driver is
-    ],
-)
+@pytest.mark.parametrize(("last", "closes"), [(b"", True), (LATE, True), (LATE, False)])
 def test_a_kept_connection_that_the_server_ended_is_not_used_again(driver, last, closes):
     """Nor is what it said meanwhile taken for the answer of the next request."""
     answered, over = asyncio.Event(), asyncio.Event()
@@ -357,8 +246,8 @@ def test_a_kept_connection_that_the_server_ended_is_not_used_again(driver, last,
     assert connections == [1, 1]
 
 
-def test_an_end_that_the_loop_has_not_seen_yet_is_seen():
-    """The server is a thread; the loop does not turn between its end and the next request (httpx only)."""
+def test_an_end_that_the_loop_has_not_seen_yet_is_seen(driver):
+    """The server is a thread; the loop does not turn between its end and the next request."""
     connections: list[int] = []
     ended = threading.Event()
 
@@ -380,7 +269,7 @@ def test_an_end_that_the_loop_has_not_seen_yet_is_seen():
     answered = threading.Event()
 
     async def main() -> None:
-        client = http.httpx_port(
+        client = DRIVERS[driver][1](
             f"http://127.0.0.1:{listening.getsockname()[1]}", clock=RealClock(), timeouts_ms={}, options={}
         )
         assert (await client.send(REQUEST)).status == 200
@@ -418,8 +307,7 @@ def test_a_flood_on_a_kept_connection_ends_it():
     asyncio.run(with_server("httpx", handle, use))
 
 
-def test_a_reset_in_a_reply_without_a_length_is_no_end_of_it():
-    """See the driver of aiohttp, which takes it for one."""
+def test_a_reset_in_a_reply_without_a_length_is_no_end_of_it(driver):
 
     async def handle(reader, writer):
         await read_request(reader)
@@ -429,7 +317,7 @@ def test_a_reset_in_a_reply_without_a_length_is_no_end_of_it():
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.transport.abort()
 
-    assert failure("httpx", handle).evidence is Evidence.MAYBE_SENT
+    assert failure(driver, handle).evidence is Evidence.MAYBE_SENT
 
 
 def test_a_large_body_and_a_large_reply_arrive_whole(driver):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
@@ -15,23 +18,30 @@ from venuekit.interfaces.time import Clock
 from venuekit.transport.deadlines import Deadlines
 from venuekit.transport.rules import (
     CLOSE_NS,
+    KEPT_SECS,
     MAX_BODY_BYTES,
     connections_at_most,
     proxy_address,
+    readable,
+    unpacked,
     verified_tls,
 )
 
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
 NO_TIMEOUTS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 """One deadline a request covers connect, write and read; it stands in `AiohttpPort.send`."""
+ENDS_BY = {"content-length", "transfer-encoding"}
 
 
 class AiohttpPort:
     """One host over a keep-alive pool; redirects are not followed, the environment's proxies are not read.
 
     Where it differs from `http/httpx`: the evidence turns to MAYBE_SENT when a connection is chosen, a moment
-    before the first byte; a reply with a header line over 8 KiB is a failure (httpx: 100 KiB in all); what a
-    host says unasked on a kept connection is taken for the next answer (httpx: that connection is given up);
-    a reply without a length that ends in a reset passes for whole (httpx: a failure).
+    before the first byte; a reply with a header line over 8 KiB is a failure (httpx: 100 KiB in all); so is
+    one whose length only the end of its connection tells, since a cut looks the same (httpx: a cut is seen).
     """
 
     def __init__(
@@ -86,10 +96,13 @@ class AiohttpPort:
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
                     raise aiohttp.ClientPayloadError("reply too large")
+            found = {name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers}
+            if not (_has_no_body(request, response.status) or found.keys() & ENDS_BY):
+                raise aiohttp.ClientPayloadError("reply without a length")
             return Reply(
                 status=response.status,
-                body=bytes(body),
-                headers={name.lower(): ", ".join(response.headers.getall(name)) for name in response.headers},
+                body=unpacked(bytes(body), found.get("content-encoding", ""), MAX_BODY_BYTES),
+                headers=found,
                 ts_ns=self._clock.wall_ns(),
             )
 
@@ -99,11 +112,15 @@ class AiohttpPort:
             trace = aiohttp.TraceConfig()
             trace.on_connection_create_end.append(_has_connection)
             trace.on_connection_reuseconn.append(_has_connection)
-            secure = self._base_url.startswith("https:")
+            tls = verified_tls() if self._base_url.startswith("https:") else True
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._connections, keepalive_timeout=20.0, ssl=verified_tls() if secure else True
+                connector=_Connector(
+                    limit=self._connections,
+                    keepalive_timeout=KEPT_SECS,
+                    ssl=tls,
                 ),
+                headers={"Accept-Encoding": "gzip"},
+                auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=self._proxy,
                 timeout=NO_TIMEOUTS,
@@ -129,6 +146,39 @@ class _Attempt:
 
     def __init__(self) -> None:
         self.evidence = Evidence.NOT_SENT
+
+
+def _has_no_body(request: HttpRequest, status: int) -> bool:
+    """RFC 9112 6.3: whatever its headers say."""
+    return request.method == "HEAD" or status in (204, 304)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A pool that gives up a kept connection on which the host spoke unasked, or ended it."""
+
+    def __init__(self, *, limit: int, keepalive_timeout: float, ssl: ssl.SSLContext | bool) -> None:
+        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout, ssl=ssl)
+        self._kept: WeakSet[asyncio.BaseProtocol] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  the method is aiohttp's
+    ) -> Connection:
+        """Between this and the first byte of the request the loop does not turn."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol, transport = connection.protocol, connection.transport
+            assert protocol is not None
+            assert transport is not None
+            is_kept = protocol in self._kept
+            if not (protocol.should_close or (is_kept and readable(transport))):
+                self._kept.add(protocol)
+                return connection
+            connection.close()
+            if not is_kept:
+                raise aiohttp.ClientConnectionError("the host spoke first")
 
 
 class _NoReply(aiohttp.ClientError):

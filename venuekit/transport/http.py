@@ -16,31 +16,34 @@ from venuekit.interfaces.request import Evidence, HttpRequest, Reply, Request, n
 from venuekit.interfaces.time import Clock
 from venuekit.transport.deadlines import Deadlines
 from venuekit.transport.http_socket import LoopSockets
-from venuekit.transport.rules import MAX_BODY_BYTES, connections_at_most, proxy_address
+from venuekit.transport.rules import (
+    KEPT_SECS,
+    MAX_BODY_BYTES,
+    connections_at_most,
+    not_sent,
+    proxy_address,
+    unpacked,
+)
 
-KEPT_SECS = 20.0
-"""A connection that was idle for longer is not used again."""
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 """Nothing in it is to be quoted."""
 _FAILURES = (
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.ProxyError,
-    httpcore.ConnectionNotAvailable,
-    httpx.HTTPError,
     httpx.InvalidURL,
     OSError,
     ValueError,
 )
-"""What a failed request raises below; `ValueError`: a header that is not ASCII."""
+"""What a failed request raises below; `ValueError`: a header that is not ASCII, a body of no use."""
 
 
 class HttpxPort:
     """One host over kept connections; redirects are not followed, the environment's proxies are not read.
 
-    httpx's addresses, headers and decoding, and the connections of httpcore below it. Its client and its pool
-    are left out: cookies, redirects, hooks, logs and the choice of a connection take four fifths of the time
-    of a small request, and none of them is wanted here.
+    httpx's addresses and headers, and the connections of httpcore below it. Its client and its pool are left
+    out: cookies, redirects, hooks, logs and the choice of a connection take four fifths of the time of a
+    small request, and none of them is wanted here.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class HttpxPort:
                 reply = await self._exchange(self._prepared(request, body))
         except TimeoutError as error:
             raise SendFailed(f"{request.op} {self._deadlines.why()}", evidence=body.evidence) from error
+        except httpcore.ConnectionNotAvailable as error:
+            raise not_sent(f"{request.op} found its connection spoken on or closed") from error
         except _FAILURES as error:
             # The text of a transport error can repeat a URL or header, so only its type is passed on.
             kind = type(error).__name__
@@ -114,21 +119,21 @@ class HttpxPort:
     async def _exchange(self, request: httpcore.Request) -> Reply:
         async with self._lanes.free() as lane:
             answer = await lane.handle_async_request(request)
-            response = httpx.Response(answer.status, headers=answer.headers, stream=_Raw(answer))
             try:
                 body = bytearray()
-                async for chunk in response.aiter_bytes():
+                async for chunk in answer.aiter_stream():
                     body += chunk
                     if len(body) > MAX_BODY_BYTES:
-                        raise httpx.ReadError("reply too large")
+                        raise ValueError("the reply is too large")
             finally:
                 await answer.aclose()
-            return Reply(
-                status=response.status_code,
-                body=bytes(body),
-                headers={name.lower(): value for name, value in response.headers.items()},
-                ts_ns=self._clock.wall_ns(),
-            )
+        headers = dict(httpx.Headers(answer.headers).items())
+        return Reply(
+            status=answer.status,
+            body=unpacked(bytes(body), headers.get("content-encoding", ""), MAX_BODY_BYTES),
+            headers=headers,
+            ts_ns=self._clock.wall_ns(),
+        )
 
     async def close(self) -> None:
         """Open requests have failed and every kept connection is closed."""
@@ -137,9 +142,10 @@ class HttpxPort:
 
 
 def _headers_of_every_request(base: httpx.URL) -> list[tuple[bytes, bytes]]:
-    """The host, and what httpx's client says of itself and of what it can decode."""
-    usual = httpx.AsyncClient(transport=httpx.AsyncBaseTransport(), trust_env=False).headers.raw
-    return [(b"Host", base.netloc), *usual]
+    """The host, what httpx's client says of itself, and what is unpacked."""
+    usual = httpx.AsyncClient(transport=httpx.AsyncBaseTransport(), trust_env=False).headers
+    usual["Accept-Encoding"] = "gzip"
+    return [(b"Host", base.netloc), *usual.raw]
 
 
 class _Body:
@@ -153,16 +159,6 @@ class _Body:
         self.evidence = Evidence.MAYBE_SENT
         if self._body:
             yield self._body
-
-
-class _Raw(httpx.AsyncByteStream):
-    """An answer's bytes, for httpx to decode."""
-
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._answer.aiter_stream()
 
 
 class _Lanes:

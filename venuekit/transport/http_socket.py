@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import ssl
 from collections.abc import Iterable
 
 import httpcore
+
+from venuekit.transport.rules import readable
 
 MAX_UNREAD_BYTES = 4 * 2**20
 """A reader takes all there is whenever the loop turns, so a peer of which more is waiting talks unasked."""
@@ -38,7 +39,12 @@ class LoopSockets(httpcore.AsyncNetworkBackend):
 
 
 class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
-    """One connection; what is written leaves when the answer is read, so head and body leave together."""
+    """One connection; what is written leaves when the answer is read, so head and body leave together.
+
+    Of what came, the last byte is kept back until it is asked for alone. A reader with a whole answer asks
+    for no more, so if the peer said more than that, a byte is left here: the connection is seen to talk
+    unasked, though the rest of what it said lies in the reader.
+    """
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -47,7 +53,6 @@ class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._ended = False
         self._failure: Exception | None = None
         self._news: asyncio.Future[None] | None = None
-        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # --- called by httpcore
 
@@ -61,21 +66,24 @@ class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         assert self._transport is not None
         if self._held:
             held, self._held = b"".join(self._held), []
+            if self._unread or self._ended:
+                # Said before it was asked. Nothing has left, and no other error says that as well.
+                raise httpcore.ConnectionNotAvailable
             self._transport.write(held)
         while not self._unread and not self._ended:
             self._news = asyncio.get_running_loop().create_future()
             await self._news
-        data = bytes(self._unread[:max_bytes])
-        del self._unread[:max_bytes]
+        size = min(max_bytes, max(1, len(self._unread) - 1))
+        data = bytes(self._unread[:size])
+        del self._unread[:size]
         if not data and self._failure is not None:
             raise httpcore.ReadError from self._failure
         return data
 
     async def aclose(self) -> None:
-        """The socket is closed, whatever the peer does."""
+        """The loop closes the socket next, whatever the peer does; no end of a TLS handshake is told."""
         if self._transport is not None:
             self._transport.abort()
-            await asyncio.shield(self._gone)
 
     async def start_tls(
         self,
@@ -85,6 +93,9 @@ class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
     ) -> LoopStream:
         """The same stream, inside TLS."""
         assert self._transport is not None
+        if self._unread:
+            # A proxy's own words after its answer: they would be read as the host's, unverified.
+            raise httpcore.ConnectError
         try:
             self._transport = await asyncio.get_running_loop().start_tls(
                 self._transport, self, ssl_context, server_hostname=server_hostname
@@ -97,7 +108,7 @@ class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         """What httpcore asks: the TLS in use, and whether an idle connection has something to say."""
         assert self._transport is not None
         if info == "is_readable":
-            return bool(self._unread) or self._ended or _readable(self._transport)
+            return bool(self._unread) or self._ended or readable(self._transport)
         return self._transport.get_extra_info(info)
 
     # --- called by the loop
@@ -116,7 +127,14 @@ class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._tell()
 
     def eof_received(self) -> None:
-        """The peer is done, so the connection is."""
+        """The peer is done, so the connection is. Inside TLS anybody can end it; the peer says goodbye."""
+        assert self._transport is not None
+        tls = self._transport.get_extra_info("ssl_object")
+        if tls is not None:
+            try:
+                tls.read(1)
+            except ssl.SSLError:
+                self._failure = ConnectionAbortedError("no goodbye")
         self._ended = True
         self._tell()
 
@@ -124,20 +142,8 @@ class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         """Nothing comes any more."""
         self._ended = True
         self._failure = self._failure or error
-        if not self._gone.done():
-            self._gone.set_result(None)
         self._tell()
 
     def _tell(self) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
-
-
-def _readable(transport: asyncio.Transport) -> bool:
-    """What the kernel has and the loop did not yet hand over: on an idle connection, its end."""
-    number = transport.get_extra_info("socket").fileno()
-    if number < 0:
-        return True
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    return bool(poll.poll(0))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import select
 import ssl
+import zlib
 from collections.abc import Mapping
 from functools import cache
 from urllib.parse import urlsplit
@@ -12,6 +15,8 @@ from venuekit.interfaces.request import Evidence
 
 MAX_BODY_BYTES = 64 * 2**20
 """An HTTP reply larger than this is cut off and counts as a failed transport."""
+KEPT_SECS = 20.0
+"""An HTTP connection that was idle for longer is not used again."""
 MAX_UNSENT_BYTES = 4 * 2**20
 """A peer that reads so slowly that this much is waiting gets no more frames."""
 CLOSE_NS = 1_000_000_000
@@ -22,6 +27,37 @@ CLOSE_NS = 1_000_000_000
 def verified_tls() -> ssl.SSLContext:
     """The system's certificates, checked with the host name; no option turns that off."""
     return ssl.create_default_context()
+
+
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """A reply's body as it was before packing; `ValueError` when it is cut, too large, or packed otherwise.
+
+    Drivers ask for gzip alone and unpack it here: the decoders of the HTTP libraries take a cut body for a
+    whole one, and one that is packed twice can fill the memory.
+    """
+    kind = encoding.strip().lower()
+    if not body or kind in ("", "identity"):
+        return body
+    if kind not in ("gzip", "x-gzip"):
+        raise ValueError("the reply is packed as nobody asked")
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        whole = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise ValueError("the reply cannot be unpacked") from error
+    if not stream.eof or stream.unused_data or len(whole) > limit:
+        raise ValueError("the reply is cut, or too large")
+    return whole
+
+
+def readable(transport: asyncio.BaseTransport) -> bool:
+    """The kernel has something that the loop did not yet hand over: on an idle connection, its end."""
+    number = transport.get_extra_info("socket").fileno()
+    if number < 0:
+        return True
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def not_sent(text: str) -> SendFailed:
