@@ -92,9 +92,10 @@ class OrderNames:
             if now.mono_ns < order.held_until_ns:
                 order.hidden_until_ns = min(order.held_until_ns, now.mono_ns + _ASK_NS)
         elif order.held_until_ns is not None and order.ending is not None and not _filled(order):
-            # It is nobody's here: no news.
+            # It is nobody's here: no news. If a fill of it comes after all, that makes it known again.
             self.counters.inc("orders.unseen_ended")
-            order.told = OrderStatus.DENIED
+            order.told, order.retired = OrderStatus.DENIED, True
+            self.forget(order)
 
     def bind(self, order: Tracked, ids: WireIds, *, old_leg: bool = False) -> None:
         """Every id names this order after this; a nameless stranger under one of them is taken in."""

@@ -216,3 +216,19 @@ def test_an_order_that_was_told_and_forgotten_is_none_of_ours_that_is_on_the_wir
     bench.wait(60)
     assert bench.engine.log == [*told, "O-1 submitted"]
     assert (bench.fetches, bench.engine.alarms) == ([], [])
+
+
+def test_a_fill_of_an_order_whose_end_was_no_news_is_told_with_its_order() -> None:
+    """The venue did not say how much of it was filled, and the fill comes late."""
+    bench = Bench()
+    bench.order()
+    see(CANCELED, None, 1, vid="X1")(bench)
+    received(bench)
+    bench.wait(1)
+    bench.do(bench.tracker.apply_fill(bench.fill_record("x1", "0.400", name=None, vid="X1", at=1), bench.now))
+    bench.wait(0.3)
+    asked = next(one for one in bench.look_ups if one.ids.venue_order_id == "X1")
+    record = bench.record(CANCELED, at=1, source=Source.LOOKUP, **{**FACTS, "vid": "X1"})
+    bench.do(bench.tracker.apply_look_up(asked.key, Found(record), bench.now))
+    assert bench.engine.events("HV-X1") == ["accepted", "filled 0.400@100.0 x1", "canceled"]
+    assert (bench.engine.alarms, bench.engine.violations) == ([], [])
