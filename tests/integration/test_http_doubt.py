@@ -132,6 +132,28 @@ def test_what_comes_while_a_kept_connection_is_taken_is_no_answer(monkeypatch):
     assert after == [b""]
 
 
+def test_a_request_waits_behind_no_body_that_nobody_reads(driver):
+    """It was answered before it was read, as when it is too large; the connection was kept."""
+    connections: list[int] = []
+    over = asyncio.Event()
+
+    async def handle(reader, writer):
+        connections.append(1)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        writer.write(OK)
+        await over.wait()
+
+    async def use(client):
+        large = HttpRequest("op", "POST", "/large", body=bytes(16 * 2**20))
+        found = [await outcome(client, large), await outcome(client)]
+        over.set()
+        return found
+
+    assert asyncio.run(with_server(driver, handle, use)) == [b"{}"] * 2
+    assert connections == [1, 1]
+
+
 def test_a_connection_that_was_idle_for_too_long_is_not_used_again(driver, monkeypatch):
     connections: list[int] = []
 

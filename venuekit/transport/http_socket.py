@@ -108,7 +108,9 @@ class LoopStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         """What httpcore asks: the TLS in use, and whether an idle connection has something to say."""
         assert self._transport is not None
         if info == "is_readable":
-            return bool(self._unread) or self._ended or readable(self._transport)
+            # With much of the last request still to be written, the next one would wait behind it.
+            is_busy = bool(self._unread) or self._transport.get_write_buffer_size() > 0
+            return is_busy or self._ended or readable(self._transport)
         return self._transport.get_extra_info(info)
 
     # --- called by the loop
