@@ -108,14 +108,13 @@ class Agenda:
     def look(self, order: Tracked, now: Moment) -> LookUp:
         """The look-up that is asked now."""
         order.look_due_ns, order.looking, order.look_asked = None, True, now
-        since = order.sent_wall_ns or order.ts_accepted or order.ts_last
-        return LookUp(order.key, order.ids, max(0, since - self.settle_ns))
+        return LookUp(order.key, order.ids, max(0, order.began_ns - self.settle_ns))
 
     def ask_fills(self, order: Tracked, now: Moment) -> list[Action]:
         """The read of fills that is asked now; an alarm once it was asked in vain for long."""
         order.fills_tries += 1
         order.fills_due_ns = now.mono_ns + min(FILL_WAIT_NS << min(order.fills_tries, 8), _FILL_CAP_NS)
-        since = order.sent_wall_ns or order.ts_accepted or order.ts_record
+        since = order.began_ns
         oldest = min((fill.ts_event for fill in order.waiting.values()), default=since)
         actions: list[Action] = [FetchFills(max(0, min(since, oldest) - self.settle_ns))]
         if order.fills_tries == FEE_TRIES and order.claimed_raw > order.filled_raw + order.waiting_raw:

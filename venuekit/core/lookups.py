@@ -51,7 +51,7 @@ def denied_existence(
 def _vanished(order: Tracked, settled: bool, asked: Moment, now: Moment, agenda: Agenda) -> list[Action]:
     if settled and agenda.over(order.ids.ends, asked):
         if order.denied_existence == 1:
-            return [FetchFills(max(0, order.sent_wall_ns - agenda.settle_ns))]
+            return [FetchFills(max(0, order.began_ns - agenda.settle_ns))]
         order.ending = Ending(OrderStatus.EXPIRED, now.wall_ns, None, "expired in silence", confirmed=True)
     elif order.denied_existence == 1:
         order.denied_mono_ns = asked.mono_ns

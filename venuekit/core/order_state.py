@@ -326,6 +326,12 @@ class Tracked:
         return then
 
     @property
+    def began_ns(self) -> int:
+        """Nothing of it happened before; our own time of sending, which may be set wrong, is not enough."""
+        times = (self.sent_wall_ns, self.ts_accepted, self.ts_record, self.ts_last)
+        return min((time for time in times if time > 0), default=0)
+
+    @property
     def voided_raw(self) -> int:
         """Quantity the venue took back."""
         return sum(void.raw for void in self.voids)

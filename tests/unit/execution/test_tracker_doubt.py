@@ -627,6 +627,17 @@ def test_fills_the_mass_status_did_not_reach_are_never_delivered_later() -> None
     assert bench.counters.get("fills.before_baseline") == 1
 
 
+def test_missing_fills_are_read_from_the_venues_time_though_ours_ran_an_hour_ahead() -> None:
+    bench = Bench()
+    bench.clock.advance(3600 * S)
+    bench.order()
+    bench.see(OPEN, filled="0", at=1_000)
+    bench.see(FILLED, filled="1.000", at=2_000)
+    bench.wait(5)
+    assert bench.fetches
+    assert max(bench.fetches) <= T0 + 1 * S
+
+
 def test_silence_after_the_last_block_reads_the_fills_before_it_is_an_end() -> None:
     bench = Bench()
     bench.order(ids=WireIds(client_order_id="O-1", ends=AfterHeight(50)))
