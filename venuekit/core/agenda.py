@@ -70,7 +70,9 @@ class Agenda:
 
     def _question_ns(self, order: Tracked, now: Moment) -> int | None:
         """How long to wait before the next look-up; None: nothing is open."""
-        if order.told is OrderStatus.DENIED or (order.ended and not order.answer_wanted):
+        # A refused order that is asked for is nowhere to be found: asked on, it would be asked for ever.
+        refused = order.told in (OrderStatus.DENIED, OrderStatus.REJECTED)
+        if refused or (order.ended and not order.answer_wanted):
             return None
         fates = [modify.fate for modify in order.modifies]
         if order.cancel is not None:

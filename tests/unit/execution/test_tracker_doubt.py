@@ -313,6 +313,20 @@ def test_a_query_of_an_open_order_is_always_answered() -> None:
     assert bench.counters.get("reports.orders") == before + 3, "an ended order is answered from what is known"
 
 
+def test_an_order_proven_absent_is_looked_up_no_more_although_its_answer_was_wanted() -> None:
+    absent = NotFound(conclusive=True)
+    bench = Bench(lookup_settles_ms=100, history_lag_ms=100)
+    bench.order()
+    bench.do(bench.tracker.apply_submit("O-1", Unknown("x"), bench.now))
+    bench.do(bench.tracker.query("O-1", bench.now))
+    bench.do(bench.tracker.apply_look_up("O-1", absent, bench.now))
+    bench.wait(5, answer=absent)
+    assert bench.events() == ["submitted", "rejected"]
+    asked = len(bench.look_ups)
+    bench.wait(600, answer=absent)
+    assert len(bench.look_ups) == asked
+
+
 def test_a_rejected_order_that_turns_up_alive_is_an_alarm() -> None:
     bench = Bench(lookup_settles_ms=100, history_lag_ms=100)
     bench.order()
