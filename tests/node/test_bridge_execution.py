@@ -151,6 +151,8 @@ def test_a_bug_after_submitted_is_looked_up_and_not_rejected() -> None:
     async def body(rig: fake.BridgeRig) -> None:
         order = rig.recorder.buy()
         await rig.until(lambda: rig.service.seen("query"), "the look-up")
+        # The engine applies events in a turn of its own.
+        await rig.until(lambda: rig.order(order).status != OrderStatus.INITIALIZED, "the first event")
         assert rig.order(order).status == OrderStatus.SUBMITTED
         rig.service.sink.rejected(order, "the venue has proof", 1, False)
         await rig.until(lambda: rig.order(order).status == OrderStatus.REJECTED, "the end")
