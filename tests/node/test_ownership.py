@@ -308,6 +308,54 @@ def test_a_bust_of_a_fill_that_never_came_is_given_up_with_an_alarm() -> None:
     assert (client.alarms, client.counts) == (["event_not_taken"], ["bridge.exec.refused_by_engine"])
 
 
+def test_what_waits_at_a_stop_is_told_where_the_engine_can_place_it_and_counted_where_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    home, client = _home({}, ManualClock())
+    client.orders["O-1"] = "A-1"
+    client.refused = "O-1"
+    for one in home._ownership._strategies.values():
+        one.running = False  # type: ignore[attr-defined]
+    said: list[str] = []
+
+    async def main() -> None:
+        for name in ("O-1", "O-2", "HAND"):
+            home.give(bare.venue_report(f"V-{name}", OrderStatus.ACCEPTED, client_order_id=name), [])
+        for name in ("O-1", "O-2"):
+            assert home.follows(ClientOrderId(name), lambda name=name: said.append(name))  # type: ignore[misc]
+        assert client.handed == 0
+        home.stop()
+        # The engine knows O-1, and nobody owns the stranger's; O-2 would go to the wrong strategy.
+        assert (client.handed, said) == (2, ["O-1"])
+        home.main = client  # type: ignore[assignment]
+        assert not home.follows(ClientOrderId("O-2"), lambda: None), "nothing waits any more"
+        async with asyncio.timeout(5):
+            while home._task is not None or len(client.applied_as) < 2:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.002)
+
+    asyncio.run(main())
+    assert client.counts.count("bridge.exec.untold_at_stop") == 2
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert lines == ["stopping: 2 reports or events of order O-2 were not told"]
+
+
+def test_a_word_that_is_being_taken_up_at_a_stop_is_not_said_twice() -> None:
+    home, client = _home({})
+
+    async def main() -> None:
+        home.give(bare.venue_report("V-2", OrderStatus.ACCEPTED, client_order_id="O-2"), [])
+        async with asyncio.timeout(5):
+            while not client.handed:  # noqa: ASYNC110 - the double has no event
+                await asyncio.sleep(0)
+            home.stop()
+            while "O-2" not in client.orders or home._task is not None:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.002)
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert (client.handed, client.counts) == (1, [])
+
+
 def test_an_order_of_a_strategy_that_is_gone_is_counted() -> None:
     client, _ = _late("O-9")
     assert client.counts.count("bridge.exec.ownerless") >= 1

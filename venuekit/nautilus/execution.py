@@ -248,7 +248,7 @@ class VenueExecutionClient(ExecutionClient):
 
     async def _close(self) -> None:
         """Service stopped and venue released after this, within a bound, whatever fails."""
-        self._homecoming.main = None
+        self._homecoming.stop()
         service, self._service = self._service, None
         opened, self._opened = self._opened, None
         try:

@@ -174,6 +174,8 @@ class Word:
     """Offered until the engine has its order: it may hold fills, and no fill is ever left out."""
     due_ns: int = 0
     tries: int = 0
+    handed: bool = False
+    """The engine was told, and has not taken it up yet."""
 
 
 class Homecoming:
@@ -277,6 +279,44 @@ class Homecoming:
         self._begin()
         return True
 
+    def stop(self) -> None:
+        """The engine has what it can place by itself; what still waits after that is counted and logged.
+
+        The next start tells of those orders: they are in the journal, or the venue has them.
+        """
+        main = self.main
+        if main is None:
+            return
+        if self._task is not None:
+            self._task.cancel()
+            # One that had no turn yet ends without its own last words.
+            self._task = None
+        left: dict[ClientOrderId, int] = {}
+        words, self._words = self._words, []
+        for word in words:
+            if word.name in left or not self._said_at_once(main, word):
+                left[word.name] = left.get(word.name, 0) + 1
+                main.count("bridge.exec.untold_at_stop")
+        for name, words_left in left.items():
+            log.warning("stopping: %d reports or events of order %s were not told", words_left, name)
+        self.main = None
+
+    def _said_at_once(self, main: VenueExecutionClient, word: Word) -> bool:
+        """True when the engine has the word; one that only a moved claim could place is not said."""
+        if word.handed:
+            return True
+        known = main.cache.order(word.name) is not None
+        placed = known if word.report is None else known or self.owner_of(word.name) is None
+        if not placed or not word.ready():
+            return False
+        try:
+            word.say()
+        except Exception:
+            # Counted by the caller as not told: there is no later to offer it in.
+            log.exception("the engine refused what it was told of %s", word.name)
+            return False
+        return True
+
     def _waits(self, name: ClientOrderId) -> bool:
         return any(word.name == name for word in self._words)
 
@@ -324,8 +364,10 @@ class Homecoming:
         try:
             await self._until(word.ready, _READY_NS)
             word.say()
+            word.handed = True
             if owner is None or await self._until(lambda: main.cache.order(word.name) is not None, _TAKEN_NS):
                 return True
+            word.handed = False
             log.error("the engine did not take up order %s of %s", word.name, owner)
         except Exception:
             # Counted and logged; a report is offered again, and an event means nothing any more.

@@ -152,6 +152,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "bridge.exec.query_failed": "queries that failed",
     "bridge.exec.refused_by_engine": "reports and events that the engine did not take",
     "bridge.exec.submit_failed": "submits that a defect stopped before the service had them",
+    "bridge.exec.untold_at_stop": "reports and events that waited for the engine when their client stopped",
     # The process
     "tasks.crashed": "background tasks that ended with an error",
     "telemetry.refused": "requests to the metrics port that were refused or broke off",
