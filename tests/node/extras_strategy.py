@@ -19,7 +19,7 @@ class ListenerConfig(StrategyConfig):
 
 
 class Listener(Strategy):
-    """Subscribes everything a market has beside book, quotes and trades; `heard` holds it by handler."""
+    """Subscribes everything a market has beside book and quotes; `heard` holds it by handler."""
 
     heard: ClassVar[dict[str, list[Any]]] = defaultdict(list)
 
@@ -28,6 +28,7 @@ class Listener(Strategy):
         self._iid = InstrumentId.from_str(config.instrument)
 
     def on_start(self) -> None:
+        self.subscribe_trades(self._iid)
         self.subscribe_mark_prices(self._iid)
         self.subscribe_index_prices(self._iid)
         self.subscribe_funding_rates(self._iid)
@@ -43,6 +44,9 @@ class Listener(Strategy):
 
     def on_order_fill_voided(self, event: Any) -> None:
         self.heard["voided"].append(event)
+
+    def on_trade(self, tick: Any) -> None:
+        self.heard["trade"].append(tick)
 
     def on_mark_price(self, mark_price: Any) -> None:
         self.heard["mark"].append(mark_price)

@@ -31,6 +31,7 @@ OPTIONS = {"liquidity": "false", "jitter_ms": "0", "summary_ms": "50"}
 CONFIG = """
 [node]
 name = "extras"
+tick_capacity = 3
 [venues.paradex]
 environment = "simulator"
 execution = true
@@ -251,3 +252,16 @@ def order(rig: Rig, side: Side, quantity: str, price: str | None = None) -> None
             price=None if price is None else Decimal(price),
         )
     )
+
+
+def test_the_cache_keeps_the_newest_ticks_up_to_its_capacity(monkeypatch):
+    async def body(rig: Rig) -> None:
+        rig.exchange.place_counterparty_order(BTC, Side.SELL, Decimal(5), Decimal(83500))
+        rig.exchange.set_price(BTC, Decimal(83450), Decimal(83450))
+        for done in range(5):
+            order(rig, Side.BUY, "0.1")
+            await rig.until(f"trade {done}", lambda done=done: len(rig.heard["trade"]) > done)
+        kept = [one.trade_id for one in rig.cache.trades(IID)]
+        assert sorted(kept, key=str) == sorted((one.trade_id for one in rig.heard["trade"][-3:]), key=str)
+
+    run(body, monkeypatch, sbe=True)

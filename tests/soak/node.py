@@ -210,7 +210,8 @@ async def main(args: argparse.Namespace) -> int:
     bound(args.orders, args.fills)
     if args.compare_ms:
         hurry(args.compare_ms)
-    flags = ["log_level=OFF", f"forget_ended_mins={args.forget_mins}", "forget_flat_mins=0"]
+    flags = ["log_level=OFF", "forget_flat_mins=0", "tick_capacity=100"]
+    flags.append(f"forget_ended_mins={args.forget_mins}")
     config = evolve(load_config(args.config, flags=[f"node.{flag}" for flag in flags]), strategies=())
     events = EventFile(args.config.parent / "events.jsonl")
     trader = SoakTrader.made(MARKETS, args.seed, args.every_ms, args.cycle_secs, events)

@@ -25,6 +25,7 @@ if str(HERE) not in sys.path:
 
 import table  # noqa: E402
 from faults import draws  # noqa: E402
+from parts import parts_of  # noqa: E402
 from verdict import CYCLE_SECS, Report, judged  # noqa: E402
 
 from venuekit.cli.audit import OPEN, Account, Execution, OrderView, compare, read_ledger  # noqa: E402
@@ -36,12 +37,15 @@ from venuekit.transport.http import HttpxPort, httpx_port  # noqa: E402
 
 KEY_VARIABLE = "VENUEKIT_SOAK_KEY"
 RECOMMENDED = {
+    "MIMALLOC_ALLOW_THP": "0",
     "MIMALLOC_PURGE_DELAY": "0",
     "MALLOC_MMAP_THRESHOLD_": "65536",
     "MALLOC_TRIM_THRESHOLD_": "65536",
 }
 """The environment of a node that runs for days, as docs/how-to/run-a-node.md says."""
 START_SECS = 120
+PARTS_SECS = 10.0
+"""How often memory is told apart; that is done from outside, so that it costs the node nothing."""
 AGREE_SECS = 150.0
 """How long agreement may take after the last fault was lifted."""
 ENDED = ("OrderFilled", "OrderCanceled", "OrderRejected", "OrderDenied", "OrderExpired")
@@ -53,6 +57,7 @@ class NodeProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.samples: list[tuple[float, dict[str, Any]]] = []
+        self._parts_at = 0.0
         self._heard: dict[str, asyncio.Queue[dict[str, Any]]] = {}
         self._reading = asyncio.create_task(self._read())
 
@@ -62,9 +67,16 @@ class NodeProcess:
             said = json.loads(row)
             word = said.pop("event")
             if word == "sample":
-                self.samples.append((time.monotonic(), said))
+                self.samples.append((time.monotonic(), said | self._parts(time.monotonic())))
             else:
                 self._heard.setdefault(word, asyncio.Queue()).put_nowait(said)
+
+    def _parts(self, now: float) -> dict[str, int]:
+        """Memory by its parts, when it is time for that."""
+        if now < self._parts_at:
+            return {}
+        self._parts_at = now + PARTS_SECS
+        return parts_of(self.process.pid)
 
     async def heard(self, word: str, secs: float) -> dict[str, Any]:
         """The next line with this word."""

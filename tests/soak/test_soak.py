@@ -1,6 +1,7 @@
 """A short soak with everything that the long one has; and its judge, which must be able to say no."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from random import Random
 import pytest
 import table
 from faults import KINDS, draws
+from parts import NAMES, parts_in, parts_of
 from slope import Line, line
 from verdict import Report, Row, judged
 
@@ -164,3 +166,41 @@ def test_the_bare_node_ends_every_order_of_a_soak():
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"-?[\d,]+ \(within [\d,]+\)\n", done.stdout)
+
+
+SMAPS = """\
+2671bc00000-2675bc00000 rw-p 00000000 00:00 0
+Rss:                7384 kB
+AnonHugePages:      4096 kB
+5566104d4000-55661112d000 rw-p 00000000 00:00 0                          [heap]
+Rss:                 100 kB
+7fd448717000-7fd451bbe000 r-xp 00000000 fe:00 4711                       /usr/lib/a library.so
+Rss:                  30 kB
+7fd4440d3000-7fd4447d3000 rw-p 00000000 00:00 0
+Rss:                   8 kB
+7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0                          [stack]
+Rss:                   4 kB
+"""
+"""In the form of proc(5); the numbers are made up."""
+
+
+def test_memory_is_told_apart_by_its_mappings():
+    kib = {name: held // 1024 for name, held in parts_in(SMAPS).items()}
+    assert kib == {"native": 7384, "c_heap": 100, "files": 30, "pieces": 12}
+
+
+def test_the_parts_are_all_of_the_memory():
+    parts = parts_of(os.getpid())
+    assert set(parts) == set(NAMES)
+    total = int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    assert sum(parts.values()) == pytest.approx(total, rel=0.1)
+
+
+def test_the_growth_of_each_part_is_told():
+    rows = [(at, {**one, **dict.fromkeys(NAMES, 30 << 20), "orders": int(at)}) for at, one in samples(3600)]
+    told = {row.name: row.value for row in verdict(rows).rows}
+    assert [name for name in told if name.startswith("of it")] == [
+        *(f"of it {words}" for words in NAMES.values()),
+        "of it order ids that Nautilus never frees, by calculation",
+    ]
+    assert told["of it order ids that Nautilus never frees, by calculation"].startswith("+0.41 MiB/h")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, frozen
+from parts import NAMES
 from slope import Line, line
 
 MOST_MIB_AN_HOUR = 1.0
@@ -15,6 +16,8 @@ CYCLE_SECS = 180.0
 """After that long the strategy has done everything once, and resident memory comes back to where it was."""
 MOST_BLOCKS = 16_000
 """Of Python's small blocks, an hour: a mebibyte of them at 64 bytes."""
+ID_BYTES = 120
+"""What Nautilus keeps of every order for good, its two ids; measured by `bare.py`."""
 LEAST_SECS = 1200
 """Growth is judged from that much time on; less says nothing."""
 SPARE = {"fds": 12, "threads": 2, "tasks": 2}
@@ -99,17 +102,25 @@ def _growth(busy: Sequence[Sample], secs: float) -> list[Row]:
     if len(busy) < 10:
         return []
     long_enough = secs >= LEAST_SECS
+    cycle = CYCLE_SECS if long_enough else None
 
     def judged_at(found: Line, most: float) -> tuple[str, bool | None]:
         return (f"at most {most:,g}", found.at_most(most)) if long_enough else ("", None)
 
-    grown = line([(at, one["rss"] / 2**20) for at, one in busy], CYCLE_SECS if long_enough else None)
+    grown = line([(at, one["rss"] / 2**20) for at, one in busy], cycle)
     target = (
         (f"at most {MOST_MIB_AN_HOUR:g}", grown.shows_at_most(MOST_MIB_AN_HOUR))
         if long_enough
         else ("", None)
     )
     rows = [Row("resident memory, growth", _an_hour(grown, "MiB/h"), *target)]
+    told = [(at, one) for at, one in busy if "native" in one]
+    for name, words in NAMES.items() if told else ():
+        part = line([(at, one[name] / 2**20) for at, one in told], cycle)
+        rows.append(Row(f"of it {words}", _an_hour(part, "MiB/h")))
+    orders = (busy[-1][1]["orders"] - busy[0][1]["orders"]) / (busy[-1][0] - busy[0][0]) * 3600
+    ids = f"{orders * ID_BYTES / 2**20:+.2f} MiB/h ({ID_BYTES} bytes an order)"
+    rows.append(Row("of it order ids that Nautilus never frees, by calculation", ids))
     heap = line([(at, one["heap"] / 2**20) for at, one in busy])
     rows.append(Row("the C heap, growth", _an_hour(heap, "MiB/h"), *judged_at(heap, MOST_MIB_AN_HOUR)))
     blocks = line([(at, one["blocks"]) for at, one in busy])

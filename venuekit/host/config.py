@@ -67,6 +67,8 @@ class NodeSection:
     """Ended orders leave Nautilus's cache after so many minutes, at least 5. Absent: they stay."""
     forget_flat_mins: int | None = None
     """A position that is flat that many minutes leaves Nautilus's cache with its fills. Absent: it stays."""
+    tick_capacity: int | None = None
+    """So many quotes and so many trades of each instrument stay in Nautilus's cache. Absent: 10,000."""
 
 
 @frozen(kw_only=True)
@@ -261,6 +263,8 @@ def parse_config(
         raise ConfigError("must be at least 5", path="node.forget_ended_mins", hint="leave it out for none.")
     if root.node.forget_flat_mins is not None and root.node.forget_flat_mins < 0:
         raise ConfigError("must be at least 0", path="node.forget_flat_mins", hint="leave it out for none.")
+    if root.node.tick_capacity is not None and root.node.tick_capacity < 1:
+        raise ConfigError("must be at least 1", path="node.tick_capacity", hint="leave it out for 10,000.")
     return NodeConfig(
         node=root.node, metrics=root.metrics, tracing=root.tracing, venues=venues, strategies=strategies
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_type_hints
 
 from attrs import define, field, frozen
 from nautilus_trader.common import Environment, FileWriterConfig, LoggerConfig, LogLevel
-from nautilus_trader.config import LiveExecutionEngineConfig, LiveNodeConfig
+from nautilus_trader.config import CacheConfig, LiveExecutionEngineConfig, LiveNodeConfig
 from nautilus_trader.live import LiveNode, SubmissionRecoveryPolicy
 from nautilus_trader.live.config import construct_config, resolve_path
 from nautilus_trader.model import TraderId
@@ -214,6 +214,7 @@ def build_node(
         trader_id=_trader_id(config.node.trader_id),
         logging=logging_config or _logger_config(config.node),
         exec_engine=engine or _engine_of(config.node),
+        cache=CacheConfig(tick_capacity=config.node.tick_capacity),
         timeout_connection_secs=CONNECT_SECS,
         delay_post_stop_secs=post_stop_secs,
         data_clients=dict(sections.data_clients),

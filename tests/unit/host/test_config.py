@@ -241,6 +241,11 @@ def test_what_is_not_said_has_a_safe_default():
             "must be at least 0",
         ),
         (
+            "[node]\ntick_capacity = 0\n[venues.toy]\nenvironment = 'simulator'",
+            "node.tick_capacity",
+            "must be at least 1",
+        ),
+        (
             "[node]\nlookback_mins = 0\n[venues.toy]\nenvironment = 'simulator'",
             "node.lookback_mins",
             "must be at least 1",
