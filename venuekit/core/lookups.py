@@ -71,6 +71,9 @@ def _settled(order: Tracked, asked: Moment, agenda: Agenda) -> bool:
     if order.sent_mono_ns is not None and asked.mono_ns - order.sent_mono_ns < agenda.settle_ns:
         # A clock that was set forward meanwhile makes it look long ago.
         return False
+    if order.known_mono_ns is not None and asked.mono_ns - order.known_mono_ns < agenda.settle_ns:
+        # The submit may have been on its way for long, and have arrived just before the venue said so.
+        return False
     lapses = order.ids.lapses
     if lapses is None or order.fate is not Fate.UNKNOWN:
         return True

@@ -297,6 +297,8 @@ class Tracked:
     fills_tries: int = 0
     denied_existence: int = 0
     """Conclusive not-found answers in a row for an order the venue once had."""
+    known_mono_ns: int | None = None
+    """When the venue last said that it has the order: what it denied before proves nothing."""
     denied_mono_ns: int = 0
     """When the first of them was asked for."""
     retry_ns: int | None = None
@@ -324,6 +326,10 @@ class Tracked:
         """The fate of the submit has moved by this evidence; what follows."""
         self.fate, then = SUBMIT.next(self.fate, heard)
         return then
+
+    def known(self, now: Moment) -> None:
+        """The venue says that it has the order, or had it: from here on it may begin to deny it."""
+        self.denied_existence, self.known_mono_ns = 0, now.mono_ns
 
     @property
     def began_ns(self) -> int:

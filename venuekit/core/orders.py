@@ -251,6 +251,7 @@ class OrderTracker:
                 # The reply is about our order, so what came before it was not. The engine has both in one.
                 self._names.shared(order, order.legs[-1], "and was taken for it before its reply came")
             self._bind(order, ids)
+            order.known(now)
         refused = isinstance(outcome, RefusedOutcome)
         then = order.hear(Heard.REFUSED if refused else said_by_reply(outcome))
         if isinstance(outcome, Accepted):
@@ -557,6 +558,7 @@ class OrderTracker:
 
     def _take(self, order: Tracked, record: OrderRecord, now: Moment) -> list[Action]:
         """Merge one record into the order, end the modify it answers, and tell what is new."""
+        order.known(now)
         if record.filled is not None:
             self._claim(order, record.filled.raw, record.ts_event)
         actions = works_again(order, record)

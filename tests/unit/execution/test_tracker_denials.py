@@ -1,0 +1,68 @@
+"""Denials of an order, and when they prove something: none from before the venue said that it has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from nautilus_trader.model import OrderStatus
+from tracker_bench import Bench
+
+from venuekit.interfaces.orders import Received
+from venuekit.interfaces.reconciliation import NotFound
+from venuekit.interfaces.records import WireIds
+
+ABSENT = NotFound(conclusive=True)
+LISTS = {"lookup_settles_ms": 2_000, "history_lag_ms": 5_000}
+
+
+def asked(bench: Bench) -> None:
+    """Somebody asks for the order, and the venue does not know it."""
+    bench.do(bench.tracker.query("O-1", bench.now))
+    bench.do(bench.tracker.apply_look_up("O-1", ABSENT, bench.now))
+
+
+def received(bench: Bench) -> None:
+    bench.do(bench.tracker.apply_submit("O-1", Received(WireIds(venue_order_id="V1")), bench.now))
+
+
+def undecided(bench: Bench) -> None:
+    bench.see(OrderStatus.SUBMITTED, filled="0")
+
+
+@pytest.mark.parametrize("receipt", [received, undecided])
+def test_what_was_denied_before_the_receipt_does_not_count_after_it(receipt: Callable[[Bench], None]) -> None:
+    """The submit was on its way for seven seconds; lists that settle within five show it by the twelfth."""
+    bench = Bench(**LISTS)
+    bench.order()
+    for _ in range(3):
+        asked(bench)
+        bench.wait(2)
+    bench.wait(1)
+    receipt(bench)
+    for _ in range(4):
+        asked(bench)
+        bench.wait(1)
+    assert bench.events() == ["submitted"], "the open list may not show it yet"
+    bench.see(OrderStatus.ACCEPTED, filled="0")
+    assert bench.events() == ["submitted", "accepted"]
+
+
+def test_a_receipt_is_not_believed_for_ever() -> None:
+    bench = Bench(**LISTS)
+    bench.order()
+    received(bench)
+    bench.wait(30, answer=ABSENT)
+    assert bench.events() == ["submitted", "rejected"]
+
+
+def test_a_denial_from_before_the_order_was_shown_makes_no_alarm_of_the_next() -> None:
+    bench = Bench(**LISTS)
+    bench.order()
+    asked(bench)
+    bench.wait(7)
+    bench.see(OrderStatus.ACCEPTED, filled="0")
+    asked(bench)
+    assert bench.engine.alarms == [], "it may have ended just now, and history lags"
+    bench.wait(20, answer=ABSENT)
+    assert [kind for kind, _ in bench.engine.alarms] == ["order_vanished"]
