@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from venuekit.interfaces.orders import Outcome
     from venuekit.interfaces.time import Deadline
 
+_MS = 1_000_000
+
 RANK = {
     OrderStatus.SUBMITTED: 0,
     OrderStatus.ACCEPTED: 1,
@@ -34,7 +36,8 @@ def newer(order: Tracked, record: OrderRecord) -> bool:
         return False
     if record.version is not None and order.version is not None and record.version != order.version:
         return record.version > order.version
-    if (record.version is None or order.version is None) and record.ts_event != order.ts_record:
+    versions = record.version is not None and order.version is not None
+    if not versions and not one_moment(record.ts_event, order.ts_record):
         return record.ts_event > order.ts_record
     if order.ending is not None and order.ending.settles is None:
         # Where a change ends one leg and begins the next, both may have one time.
@@ -42,6 +45,12 @@ def newer(order: Tracked, record: OrderRecord) -> bool:
     return RANK.get(record.status or OrderStatus.SUBMITTED, 0) >= RANK.get(
         order.working or OrderStatus.SUBMITTED, 0
     )
+
+
+def one_moment(one_ns: int, other_ns: int) -> bool:
+    """True when it cannot be said which was first: a road that gives milliseconds says no more than that."""
+    whole = one_ns % _MS == 0 or other_ns % _MS == 0
+    return one_ns // _MS == other_ns // _MS if whole else one_ns == other_ns
 
 
 def _next_leg(order: Tracked, record: OrderRecord) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from attrs import evolve
 from nautilus_trader.model import OrderStatus
 from tracker_bench import Bench
 
@@ -134,3 +135,28 @@ def test_evidence_out_of_order(steps: tuple[Step, ...], heard: list[str]) -> Non
     # What waits for a fee, a fill or an answer is told by the row, not by time.
     assert bench.events() == ["submitted", *heard]
     assert bench.engine.alarms == []
+
+
+def finer(bench: Bench, status: OrderStatus, at: int, late_us: int, **facts: object) -> None:
+    """A frame of a road that gives nanoseconds."""
+    record = bench.record(status, filled="0", at=at, **facts)
+    record = evolve(record, ts_event=record.ts_event + late_us * 1_000)
+    bench.do(bench.tracker.apply_order(record, bench.now))
+
+
+@pytest.mark.parametrize("late_us", [0, 1, 999])
+def test_an_end_in_milliseconds_is_as_new_as_anything_of_its_millisecond(late_us: int) -> None:
+    """The stream dated the order in nanoseconds, and its end was lost; a page dates it in milliseconds."""
+    bench = Bench()
+    bench.order()
+    finer(bench, OPEN, 2, late_us, version=7)
+    page(see(CANCELED, "0", 2))(bench)
+    assert bench.events() == ["submitted", "accepted", "canceled"]
+
+
+def test_within_a_millisecond_nanoseconds_decide_where_both_have_them() -> None:
+    bench = Bench()
+    bench.order()
+    finer(bench, OPEN, 2, 500, quantity="0.800")
+    finer(bench, OPEN, 2, 400, quantity="1.000")
+    assert bench.events() == ["submitted", "accepted", "changed 0.800 100.0"]
