@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 from nautilus_trader.model import OrderStatus, Quantity
 
-from venuekit.core.order_state import WORKING, Action, Alarm, FillVoided, Void
+from venuekit.core.evidence import own_name
+from venuekit.core.order_state import WORKING, Action, Alarm, Ending, FillVoided, Void
 
 if TYPE_CHECKING:
     from venuekit.core.order_state import Tracked
@@ -51,7 +52,12 @@ def take_back(order: Tracked, bust: BustRecord) -> list[FillVoided]:
     """The order without the fill, as the engine has it then; what was delivered is to be voided."""
     fill = order.fills.pop(bust.trade_key, None)
     if fill is None:
-        discount(order, order.waiting[bust.trade_key], bust.ts_event)
+        fill = order.waiting[bust.trade_key]
+        discount(order, fill, bust.ts_event)
+        if own_name(fill).venue_order_id in order.legs:
+            # It stood for its order, of which no venue will ever say that it ended.
+            why = "its execution was taken back"
+            order.ending = Ending(OrderStatus.CANCELED, bust.ts_event, None, why, confirmed=True)
         return []
     order.filled_raw -= fill.quantity.raw
     order.notional_raw -= fill.quantity.raw * fill.price.raw

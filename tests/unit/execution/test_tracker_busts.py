@@ -13,7 +13,7 @@ from nautilus_trader.model import OrderSide, OrderStatus
 from tracker_bench import Bench
 
 from venuekit.core.busts import without
-from venuekit.interfaces.records import Source, WireIds
+from venuekit.interfaces.records import FillKind, Source, WireIds
 
 
 def test_a_bust_is_told_once_and_the_fill_stays_out() -> None:
@@ -462,3 +462,13 @@ def test_a_start_reports_what_stands_of_an_order(
     gone = [bench.fill_record(f"g{n}", quantity) for n, quantity in enumerate(taken)]
     after = without(record, fills, gone, unlisted)
     assert (str(after.filled), after.status) == left
+
+
+def test_an_execution_without_an_order_that_is_taken_back_before_it_was_told_leaves_nothing_open() -> None:
+    """Its fee was not said yet. No venue has an order of that name, so nobody would ever end it."""
+    bench = Bench()
+    bench.fill("L7", "0.400", ids=WireIds(), kind=FillKind.TRANSFER, fee=None, at=1)
+    bench.bust("L7", at=2)
+    assert bench.events("HV-transfer-L7") == ["accepted", "canceled its execution was taken back"]
+    bench.wait(600)
+    assert (bench.look_ups, bench.fetches, bench.engine.alarms) == ([], [], [])
