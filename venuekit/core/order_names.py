@@ -169,7 +169,7 @@ class OrderNames:
 
 
 def _filled(order: Tracked) -> bool:
-    return bool(order.claimed_raw or order.waiting)
+    return bool(order.claimed_raw or order.waiting or order.voids)
 
 
 def _take_over(order: Tracked, stranger: Tracked) -> None:

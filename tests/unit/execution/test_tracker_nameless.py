@@ -232,3 +232,19 @@ def test_a_fill_of_an_order_whose_end_was_no_news_is_told_with_its_order() -> No
     bench.do(bench.tracker.apply_look_up(asked.key, Found(record), bench.now))
     assert bench.engine.events("HV-X1") == ["accepted", "filled 0.400@100.0 x1", "canceled"]
     assert (bench.engine.alarms, bench.engine.violations) == ([], [])
+
+
+def test_what_was_filled_and_taken_back_while_a_nameless_order_waited_is_not_asked_for_for_ever() -> None:
+    """Its rows go on counting the fill. Forgotten as one that did nothing, it would wait for that again."""
+    bench = Bench()
+    bench.order()
+    for piece in (see(OPEN, "0", 1, vid="X1"), see(FILLED, "1.000", 2, vid="X1")):
+        piece(bench)
+    bench.do(bench.tracker.apply_fill(bench.fill_record("x1", "1.000", name=None, vid="X1", at=2), bench.now))
+    bench.bust("x1", at=3)
+    bench.do(bench.tracker.apply_submit("O-1", RefusedOutcome("NO", ""), bench.now))
+    bench.wait(1)
+    see(FILLED, "1.000", 2, vid="X1", source=Source.PAGE)(bench)
+    bench.wait(120)
+    assert bench.engine.external["HV-X1"].is_closed
+    assert (bench.fetches, bench.engine.alarms) == ([], [])
