@@ -29,6 +29,7 @@ from venuekit.runtime.journal_entries import (
     with_intent,
 )
 from venuekit.runtime.journal_upkeep import Upkeep
+from venuekit.runtime.journal_wal import damage
 
 if TYPE_CHECKING:
     from venuekit.interfaces.telemetry import Counters
@@ -40,9 +41,11 @@ FORMAT = 1
 """Of the tables; a file with a higher one is of a newer venuekit."""
 SUFFIX = ".journal"
 _MAGIC = b"SQLite format 3\0"
-_WAL_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _LOCK_SECS = 0.5
 _BUSY_SECS = 5.0
+_UNSOUND = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_WAL_READS = 3
+"""A node may be writing: what looks damaged is read again."""
 _AWAY = "move it and the files that begin with its name away to begin anew; the venue is asked for the rest."
 _EACH = "give every account its own file."
 _TABLES = """
@@ -119,9 +122,9 @@ class FileJournal:
             except BaseException:
                 db.close()
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             lock.close()
-            raise torn(path, error) from error
+            raise _unwritable(path, error) from error
         except BaseException:
             lock.close()
             raise
@@ -195,6 +198,7 @@ class FileJournal:
                 self._drop_dead()
                 _mark(self._db, {"state": "closed"})
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                _keep_wal(self._db, False)
         except sqlite3.Error as error:
             # Everything is on record; the next owner finds it as after a crash.
             logging.getLogger(__name__).warning("the journal could not be tidied up: %s", error)
@@ -257,8 +261,13 @@ def check_file(path: Path, owner: Owner | None = None) -> dict[str, str]:
 
     Nothing is written.
     """
-    with path.open("rb") as file:
-        head = file.read(100)
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+    except OSError as error:
+        raise CaptureError(
+            f"{path} cannot be read: {error.strerror}", hint="check whose file it is, and its mode."
+        ) from error
     if len(head) < 100:
         raise torn(path, "its beginning is missing")
     if not head.startswith(_MAGIC):
@@ -272,6 +281,8 @@ def check_file(path: Path, owner: Owner | None = None) -> dict[str, str]:
         )
     _check_wal(path)
     facts = _facts_in_file(path)
+    if not {"venue", "environment", "account", "state"} <= facts.keys():
+        raise torn(path, "it does not say whose it is")
     if facts.get("state") == "open" and not wal_of(path).exists():
         raise CaptureError(
             f"{path} is torn: it was in use when its process ended, and {wal_of(path).name} is missing",
@@ -286,16 +297,19 @@ def check_file(path: Path, owner: Owner | None = None) -> dict[str, str]:
 
 
 def _check_wal(path: Path) -> None:
-    """SQLite would take a `-wal` file that is none for an empty one: the newest lines lost in silence."""
-    try:
-        with wal_of(path).open("rb") as file:
-            head = file.read(32)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise torn(path, f"{wal_of(path).name} cannot be read: {error.strerror}") from error
-    if head and (len(head) < 32 or head[:4] not in _WAL_MAGIC):
-        raise torn(path, f"{wal_of(path).name} is damaged")
+    """SQLite would take a damaged `-wal` file for a shorter one: the newest lines lost in silence."""
+    found: str | None = None
+    for _ in range(_WAL_READS):
+        try:
+            with wal_of(path).open("rb") as file:
+                found = damage(file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise torn(path, f"{wal_of(path).name} cannot be read: {error.strerror}") from error
+        if found is None:
+            return
+    raise torn(path, f"{wal_of(path).name} is damaged: {found}")
 
 
 def wal_of(path: Path) -> Path:
@@ -323,6 +337,13 @@ def read_entries(db: sqlite3.Connection) -> Iterator[tuple[Entry, bool]]:
 def torn(path: Path, error: object) -> CaptureError:
     """The refusal of a file that SQLite cannot read."""
     return CaptureError(f"{path} is torn: {error}", hint=_AWAY)
+
+
+def _unwritable(path: Path, error: sqlite3.Error | OSError) -> CaptureError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _UNSOUND:
+        return torn(path, error)
+    return CaptureError(f"{path} cannot be written: {error}", hint="check the disk it is on, and its mode.")
 
 
 def _taken(path: Path) -> sqlite3.Connection:
@@ -357,11 +378,17 @@ def _who(path: Path) -> str:
 
 def _connect(path: Path, durable: bool) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECS, check_same_thread=False)
+    _keep_wal(db, True)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
     # Automatic checkpoints stall the writer for milliseconds; they are made beside it.
     db.execute("PRAGMA wal_autocheckpoint=0")
     return db
+
+
+def _keep_wal(db: sqlite3.Connection, keep: bool) -> None:
+    """A process that ends without `close` leaves the `-wal` file: a missing one is taken for lost."""
+    db.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
 
 
 def _create(path: Path, owner: Owner) -> None:
@@ -399,13 +426,16 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 def _load(path: Path) -> Replay:
     state = Replay()
-    with closing(read_only(path)) as db:
-        if (answer := db.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
-            raise torn(path, answer[0] if answer else "it has no pages")
-        for entry, sound in read_entries(db):
-            if not sound:
-                raise torn(path, f"entry {entry.seq} is not what was written")
-            state.apply(entry)
+    try:
+        with closing(read_only(path)) as db:
+            if (answer := db.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
+                raise torn(path, answer[0] if answer else "it has no pages")
+            for entry, sound in read_entries(db):
+                if not sound:
+                    raise torn(path, f"entry {entry.seq} is not what was written")
+                state.apply(entry)
+    except sqlite3.Error as error:
+        raise torn(path, error) from error
     return state
 
 

@@ -298,6 +298,124 @@ def test_a_damaged_wal_file_is_noticed(dead: Path, content: bytes) -> None:
     refused(dead, "-wal is damaged")
 
 
+# A frame is 24 bytes and one page of 4096, behind 32 of the beginning: sqlite.org/fileformat2.html, 4.1.
+FRAME = 24 + 4096
+
+
+def frames_of(wal: Path) -> int:
+    whole, rest = divmod(wal.stat().st_size - 32, FRAME)
+    assert rest == 0 and whole > 2
+    return whole
+
+
+def altered(path: Path, at: int) -> None:
+    found = bytearray(path.read_bytes())
+    found[at] ^= 1
+    path.write_bytes(found)
+
+
+@pytest.mark.parametrize("within", [0, 9, 20, 24, 24 + 4000], ids=["page", "salt", "sum", "first", "last"])
+def test_a_frame_that_is_not_what_was_written_loses_no_line_in_silence(dead: Path, within: int) -> None:
+    wal = wal_of(dead)
+    whole = wal.read_bytes()
+    for number in range(frames_of(wal) - 1):
+        altered(wal, 32 + number * FRAME + within)
+        refused(dead, f"-wal is damaged: frame {number + 1} is not")
+        wal.write_bytes(whole)
+    assert opened(dead).used("O-2")
+
+
+@pytest.mark.parametrize("at", [4, 8, 16, 24], ids=["version", "page size", "salt", "sum"])
+def test_the_beginning_of_the_wal_file_is_what_was_written(dead: Path, at: int) -> None:
+    altered(wal_of(dead), at)
+    refused(dead, "-wal is damaged")
+
+
+def test_a_line_that_a_kill_cut_short_costs_no_other(dead: Path) -> None:
+    # The fill was the last line. Its process had not been told that it is on record.
+    wal = wal_of(dead)
+    before = wal.stat().st_size
+    for cut in (1, 4096, 4097, FRAME - 1):
+        os.truncate(wal, before - cut)
+        (copy := dead.with_name("copy.journal")).write_bytes(dead.read_bytes())
+        wal_of(copy).write_bytes(wal.read_bytes())
+        journal = opened(copy)
+        assert names(journal) == ["O-1", "O-2"]
+        assert list(journal.delivered_fills()) == []
+        journal.close()
+
+
+def test_frames_of_an_older_round_are_no_damage(dead: Path) -> None:
+    # SQLite begins such a file anew over the old one, whose rest behind the new end has other salts.
+    wal = wal_of(dead)
+    with wal.open("ab") as file:
+        file.write(bytes(FRAME) * 2)
+    assert names(opened(dead)) == ["O-1", "O-2"]
+
+
+def test_a_process_that_ends_without_closing_is_found_as_after_a_crash(path: Path) -> None:
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_journal_file import opened, submit
+journal = opened(Path({str(path)!r}))
+journal.intent([submit("O-1")])
+raise SystemExit(3)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=30).returncode == 3
+    journal = opened(path)
+    assert names(journal) == ["O-1"]
+    journal.close()
+
+
+def test_a_full_disk_is_not_taken_for_a_torn_file(path: Path) -> None:
+    script = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_journal_file import opened
+from venuekit.errors import CaptureError
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+try:
+    opened(Path({str(path)!r}))
+except CaptureError as error:
+    print(error)
+"""
+
+    def told(most: int) -> str:
+        command = [sys.executable, "-c", script, str(most)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+
+    assert "cannot be written" in told(100)
+    assert not path.exists()
+    journal = opened(path)
+    journal.intent([submit("O-1")])
+    journal.close()
+    assert "cannot be written" in told(100)
+    again = opened(path)
+    assert names(again) == ["O-1"]
+    again.close()
+
+
+def test_what_cannot_be_read_is_refused(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(CaptureError, match="cannot be read: Is a directory"):
+        opened(path)
+    path.rmdir()
+    opened(path).close()
+
+
+def test_a_journal_that_names_no_owner_is_torn(path: Path) -> None:
+    opened(path).close()
+    db = sqlite3.connect(path)
+    db.execute("DELETE FROM facts WHERE name = 'venue'")
+    db.commit()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    refused(path, "does not say whose it is")
+
+
 def test_a_foreign_file_is_refused(path: Path) -> None:
     path.write_text("[node]\n" * 100, encoding="utf-8")
     refused(path, "is no journal")
