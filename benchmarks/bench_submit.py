@@ -160,7 +160,7 @@ async def _submit_all(execution: ExecutionService, count: int, prefix: str) -> l
         sent = asyncio.get_running_loop().create_future()
         stamping.WAITING[client_id] = lambda *stamps, sent=sent: sent.set_result(stamps)
         started = time.perf_counter_ns()
-        execution.submit([order])
+        execution.commands.submit([order])
         written, returned = await asyncio.wait_for(sent, 5)
         times.append(((written - started) / 1e6, (returned - started) / 1e6))
         await asyncio.sleep(PAUSE_SECS)

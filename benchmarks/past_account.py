@@ -207,7 +207,7 @@ async def in_the_service(path: Path) -> dict[str, float]:
     try:
         await service.start()
         costs = Costs()
-        parts = await service.mass_status(None)
+        parts = await service.reports.mass_status(None)
         status = ExecutionMassStatus(ClientId("PARADEX"), account, Venue("PARADEX"), time.time_ns())
         status.add_order_reports(parts.orders)
         status.add_fill_reports(parts.fills)

@@ -39,8 +39,8 @@ def test_an_order_is_taken_over_and_its_id_is_not_used_again(tmp_path: Path) -> 
                 mine = again.engine.orders["O-1"]
                 assert mine.status == OrderStatus.ACCEPTED
                 for name in ("O-1", "O-2"):
-                    assert again.service._deny_twice(again.make(name)), "an id of the run before"
-                assert again.service._deny_twice(again.make("O-3")) is None
+                    assert again.service.commands._deny_twice(again.make(name)), "an id of the run before"
+                assert again.service.commands._deny_twice(again.make("O-3")) is None
                 x.cross("O-1")
                 await again.status(mine, "FILLED")
                 await until(lambda: not journal.open_intents(), "the journal is closed")

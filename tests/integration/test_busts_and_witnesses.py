@@ -57,7 +57,7 @@ def test_a_bust_is_told_at_once_and_explains_the_position(sbe: bool, listed: str
         await rig.settle()
         assert str(rest.filled_qty) == "0.01000", "what was left of it"
         left = [fill.trade_id for fill in rig.engine.belief().fills]
-        assert [one.trade_id.value for one in await rig.service.fill_reports(None, None)] == left
+        assert [one.trade_id.value for one in await rig.service.reports.fill_reports(None, None)] == left
         assert rig.engine.alarms == []
         assert (voided(rig, first), voided(rig, second)) == (1, 1)
 

@@ -89,7 +89,7 @@ def test_what_the_engines_own_check_finds_counts_as_well() -> None:
         rig.exchange.mute = True
         rig.exchange.match(1, "1.000")
         await rig.run(3_000)
-        asking = asyncio.ensure_future(rig.service.order_reports(True, None))
+        asking = asyncio.ensure_future(rig.service.reports.order_reports(True, None))
         await rig.run(1_000)
         assert asking.done()
         assert order.status == OrderStatus.FILLED, "missing in the list, looked up"
@@ -237,7 +237,7 @@ def test_a_balance_that_moved_in_silence_is_kept_silent() -> None:
         async def balances() -> list[BalanceRecord]:
             return [balance(*told[-1], Source.SNAPSHOT)]
 
-        rig.service._reports.balances = balances
+        rig.service.reports.balances = balances
         told.append(("100", start + 1_000_000_000))
         await rig.run(EVERY_MS)
         told.append(("100", rig.clock.wall_ns() + 3_000_000_000))

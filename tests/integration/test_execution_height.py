@@ -61,7 +61,7 @@ def test_a_submit_that_waits_while_the_stream_is_lost_is_rejected_and_leaves_no_
             await self.free.wait()
 
     async def body(rig: Rig) -> None:
-        rig.service._dispatcher._pacer = held = Held()
+        rig.service.commands._dispatcher._pacer = held = Held()
         await rig.submit("O-1")
         rig.exchange.refuse_connect = 1_000
         rig.exchange.cut()
@@ -93,7 +93,7 @@ def test_a_tentative_cancel_still_fills_and_becomes_final_by_the_block() -> None
         order = await rig.submit("O-1")
         rig.exchange.block()
         rig.engine.pending_cancel(order)
-        rig.service.cancel([order])
+        rig.service.commands.cancel([order])
         await rig.run(1)
         rig.exchange.block()
         await rig.run(1)
@@ -184,7 +184,7 @@ def test_limits_are_counted_in_blocks_and_cancels_go_first() -> None:
         assert len(rig.exchange.commands()) == 2, "two commands a block"
         rig.exchange.block()
         await rig.run(1)
-        rig.service.cancel([orders[0]])
+        rig.service.commands.cancel([orders[0]])
         await rig.run(1)
         assert len(rig.exchange.commands()) == 4
         rig.exchange.block()

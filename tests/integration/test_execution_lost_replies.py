@@ -124,7 +124,7 @@ def test_a_cancel_under_strict_nonces(made: Callable[[Rig], Way]) -> None:
         rig.exchange.mute = True
         rig.exchange.faults.append(way.fault)
         rig.engine.pending_cancel(order)
-        rig.service.cancel([order])
+        rig.service.commands.cancel([order])
         await rig.run(30_000)
         assert rig.events("O-1") == ["submitted", "accepted", "canceled"]
         assert sent(rig, "cancel") == (1 if way.arrives else 2), "again only when it was seen open"
@@ -139,7 +139,7 @@ def test_a_change_under_strict_nonces(made: Callable[[Rig], Way]) -> None:
         rig.exchange.mute = True
         rig.exchange.faults.append(way.fault)
         rig.engine.pending_update(order)
-        rig.service.modify(order, None, Price.from_str("101.0"), None)
+        rig.service.commands.modify(order, None, Price.from_str("101.0"), None)
         await rig.run(30_000)
         told = "updated 1.000 101.0 NV-500" if way.arrives else "modify_rejected"
         assert rig.events("O-1")[2:] == [told]
@@ -212,7 +212,7 @@ def test_a_cancel_where_the_same_bytes_are_recognised(name: str) -> None:
         await rig.run(1)
         rig.exchange.faults.append(HEIGHT_WAYS[name](rig).fault)
         rig.engine.pending_cancel(order)
-        rig.service.cancel([order])
+        rig.service.commands.cancel([order])
         for _ in range(25):
             rig.exchange.block(frames=False)
             await rig.run(2_000)

@@ -43,7 +43,7 @@ def nonces(rig: Rig) -> list[int]:
 def test_a_burst_keeps_the_nonces_in_order_on_the_wire() -> None:
     async def body(rig: Rig) -> None:
         orders = [rig.engine.add(limit(f"O-{n}", rig.iid)) for n in range(1, 9)]
-        rig.service.submit(orders)
+        rig.service.commands.submit(orders)
         await rig.run(10)
         assert nonces(rig) == list(range(40, 48))
         assert [tx["client"] for tx in rig.exchange.txs] == list(range(1, 9))
@@ -153,7 +153,7 @@ def test_a_cancel_is_held_until_the_index_is_known() -> None:
         rig.exchange.automatic = False
         order = await rig.submit("O-1")
         rig.engine.pending_cancel(order)
-        rig.service.cancel([order])
+        rig.service.commands.cancel([order])
         await rig.run(10)
         assert [tx["op"] for tx in rig.exchange.commands()] == ["create"]
         rig.exchange.automatic = True
@@ -181,12 +181,12 @@ def test_what_waits_for_room_under_a_limit_holds_no_cancel_of_the_others() -> No
         await rig._compose(module.ToySigner())
         await rig.started()
         orders = [rig.engine.add(limit(f"O-{n}", rig.iid)) for n in range(1, 5)]
-        rig.service.submit(orders)
+        rig.service.commands.submit(orders)
         await rig.run(1_000)
         assert [tx["op"] for tx in rig.exchange.commands()] == ["create", "create"]
         for order in orders:
             rig.engine.pending_cancel(order)
-        rig.service.cancel_all(rig.iid, None, orders)
+        rig.service.commands.cancel_all(rig.iid, None, orders)
         await rig.run(31_000)
         assert [tx["op"] for tx in rig.exchange.commands()] == ["create", "create", "cancel_all"]
         assert [rig.events(f"O-{n}")[-1] for n in range(1, 5)] == ["canceled", "canceled", *["submitted"] * 2]
@@ -204,7 +204,7 @@ def test_a_cancel_that_never_left_is_sent_once_the_order_is_seen_open() -> None:
         order = await rig.submit("O-1")
         rig.exchange.faults.append(never_left)
         rig.engine.pending_cancel(order)
-        rig.service.cancel([order])
+        rig.service.commands.cancel([order])
         await rig.run(20_000)
         assert rig.events("O-1") == ["submitted", "accepted", "canceled"]
 
@@ -216,7 +216,7 @@ def test_modify_is_confirmed_by_values_and_holds_plain_reports_back() -> None:
         order = await rig.submit("O-1")
         rig.exchange.automatic = False
         rig.engine.pending_update(order)
-        rig.service.modify(order, None, Price.from_str("101.0"), None)
+        rig.service.commands.modify(order, None, Price.from_str("101.0"), None)
         await rig.run(1)
         rig.exchange.match(1, "0.250")
         assert rig.events("O-1") == ["submitted", "accepted"], "held back: a report would lose the change"
@@ -233,7 +233,7 @@ def test_a_modify_whose_reply_is_lost_ends_by_a_look_up() -> None:
         rig.exchange.faults += [reply_lost, request_lost]
         for order in (applied, lost):
             rig.engine.pending_update(order)
-            rig.service.modify(order, Quantity.from_str("2.000"), None, None)
+            rig.service.commands.modify(order, Quantity.from_str("2.000"), None, None)
         await rig.run(30_000)
         assert rig.events("O-1")[-1] == "updated 2.000 100.0 NV-500"
         assert rig.events("O-2")[-1] == "modify_rejected"
@@ -247,7 +247,7 @@ def test_modify_of_a_filling_order() -> None:
         order = await rig.submit("O-1")
         rig.exchange.automatic = False
         rig.engine.pending_update(order)
-        rig.service.modify(order, Quantity.from_str("2.000"), None, None)
+        rig.service.commands.modify(order, Quantity.from_str("2.000"), None, None)
         await rig.run(1)
         rig.exchange.match(1, "1.000")
         assert rig.events("O-1")[2:] == ["modify_rejected", "filled 1.000@100.0 9000"]
@@ -266,7 +266,7 @@ def test_denials_put_nothing_on_the_wire() -> None:
         await rig.submit("bad name")
         await rig.submit("O-2", price="100.3")
         await rig.submit("O-1")
-        rig.service.modify(order, None, None, Price.from_str("90.0"))
+        rig.service.commands.modify(order, None, None, Price.from_str("90.0"))
         await rig.run(10)
         assert rig.events("bad") == ["name denied INVALID_CLIENT_ORDER_ID"]
         assert rig.events("O-2") == ["denied PRICE_PRECISION_EXCEEDS_MAXIMUM"]
@@ -281,12 +281,12 @@ def test_cancel_all_is_one_command_where_the_venue_has_it() -> None:
         orders = [await rig.submit(f"O-{n}") for n in (1, 2)]
         for order in orders:
             rig.engine.pending_cancel(order)
-        rig.service.cancel_all(rig.iid, None, orders)
+        rig.service.commands.cancel_all(rig.iid, None, orders)
         await rig.run(10)
         assert [tx["op"] for tx in rig.exchange.commands()][2:] == ["cancel_all"]
         assert rig.events("O-2") == ["submitted", "accepted", "canceled"]
         third = await rig.submit("O-3", side=OrderSide.SELL)
-        rig.service.cancel_all(rig.iid, OrderSide.SELL, [third])
+        rig.service.commands.cancel_all(rig.iid, OrderSide.SELL, [third])
         await rig.run(10)
         assert [tx["op"] for tx in rig.exchange.commands()][-1] == "cancel", "no side in the venue's command"
 
@@ -302,7 +302,7 @@ def test_a_silently_lost_frame_is_found_by_the_periodic_check() -> None:
         rig.exchange.match(2, "0.500")
         rig.exchange.mute = False
         await rig.run(5_000)
-        asking = asyncio.ensure_future(rig.service.order_reports(True, None))
+        asking = asyncio.ensure_future(rig.service.reports.order_reports(True, None))
         await rig.run(10_000)
         assert [str(report.client_order_id) for report in asking.result()] == ["O-2"]
         assert rig.events("O-1")[-1] == "filled 1.000@100.0 9000"
@@ -323,7 +323,7 @@ def test_mass_status_of_an_account_with_history_over_several_pages() -> None:
         fresh = Rig("nonce_venue", rig.exchange, rig.clock)
         await fresh._compose(load("nonce_venue", "nonce_exchange").ToySigner())
         await fresh.started()
-        asking = asyncio.ensure_future(fresh.service.mass_status(60))
+        asking = asyncio.ensure_future(fresh.service.reports.mass_status(60))
         await rig.run(10_000)
         parts = asking.result()
         assert {str(o.client_order_id): str(o.filled_qty) for o in parts.orders} == {
@@ -336,7 +336,7 @@ def test_mass_status_of_an_account_with_history_over_several_pages() -> None:
         assert sorted(str(f.trade_id) for f in parts.fills) == ["9000", "9001", "9002", "9003", "9004"]
         # The fills explain the position, so it is not said twice; asked for by itself, it is there.
         assert parts.positions == []
-        asking = asyncio.ensure_future(fresh.service.position_reports())
+        asking = asyncio.ensure_future(fresh.service.reports.position_reports())
         await rig.run(1_000)
         held = [(str(p.quantity), str(p.avg_px_open)) for p in asking.result()]
         assert held == [("2.500", "100.0")]
@@ -371,7 +371,7 @@ def test_orders_of_an_earlier_run_keep_their_client_ids() -> None:
         await rig.started()
         await rig.run(2_000)
         rig.exchange.match(1, "0.200")
-        asking = asyncio.ensure_future(rig.service.mass_status(None))
+        asking = asyncio.ensure_future(rig.service.reports.mass_status(None))
         await rig.run(20_000)
         told = {str(order.client_order_id): str(order.filled_qty) for order in asking.result().orders}
         assert told == {"O-1": "0.200", "O-2": "0.000"}
@@ -455,7 +455,7 @@ def test_an_order_of_another_session_is_followed_and_can_be_cancelled() -> None:
         assert rig.events("NV-900") == ["accepted"]
         external = rig.engine.external["NV-900"]
         rig.engine.pending_cancel(external)
-        rig.service.cancel([external])
+        rig.service.commands.cancel([external])
         await rig.run(10)
         assert rig.events("NV-900") == ["accepted", "canceled"]
         assert rig.counters.get("orders.cancel_unknown") == 0
@@ -533,7 +533,7 @@ def test_a_silently_lost_cancel_is_found_by_the_periodic_check() -> None:
         rig.exchange._cancel({"index": 500})
         rig.exchange.mute = False
         await rig.run(5_000)
-        asking = asyncio.ensure_future(rig.service.order_reports(True, None))
+        asking = asyncio.ensure_future(rig.service.reports.order_reports(True, None))
         await rig.run(1_000)
         assert asking.result() == []
         assert rig.events("O-1") == ["submitted", "accepted", "canceled"]

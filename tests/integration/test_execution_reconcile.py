@@ -124,7 +124,7 @@ def positions(parts_or_reports: object) -> dict[str, Decimal]:
 def test_rows_that_come_twice_and_in_any_order_are_told_once() -> None:
     async def body(rig: Rig) -> None:
         past(rig, 3)
-        before = told(await answer(rig, rig.service.mass_status(None)))
+        before = told(await answer(rig, rig.service.reports.mass_status(None)))
         assert (len(before[0]), len(before[1])) == (3, 6)
 
         def twice(query: Mapping[str, str], reply: Reply) -> Reply:
@@ -137,7 +137,7 @@ def test_rows_that_come_twice_and_in_any_order_are_told_once() -> None:
         for path in ("/open", "/fills", "/closed"):
             road.on(path, twice)
         counted = rig.counters.get("reads.repeated_rows")
-        assert told(await answer(rig, rig.service.mass_status(None))) == before
+        assert told(await answer(rig, rig.service.reports.mass_status(None))) == before
         # Fills are read twice, once more after the positions; three orders and six fills came once too often.
         assert rig.counters.get("reads.repeated_rows") - counted == 3 + 2 * 6
 
@@ -164,7 +164,7 @@ def test_rows_that_come_between_pages_are_all_told() -> None:
             return Reply(200, json.dumps(page).encode())
 
         road.on("/fills", newest_first)
-        parts = await answer(rig, rig.service.mass_status(None))
+        parts = await answer(rig, rig.service.reports.mass_status(None))
         assert not comes
         truth = sorted(str(fill["trade"]) for fill in rig.exchange.fills)
         assert len(truth) == 10, "two came meanwhile"
@@ -199,16 +199,16 @@ def test_a_page_that_fails_is_never_an_empty_one(path: str, cursor: str, bad: Re
         road = Road(rig)
         road.on(path, of_page(cursor, bad))
         with pytest.raises(FAILURES):
-            await answer(rig, rig.service.mass_status(None))
+            await answer(rig, rig.service.reports.mass_status(None))
         question = {
-            "/open": lambda: rig.service.order_reports(True, None),
-            "/fills": lambda: rig.service.fill_reports(None, None),
-            "/positions": rig.service.position_reports,
+            "/open": lambda: rig.service.reports.order_reports(True, None),
+            "/fills": lambda: rig.service.reports.fill_reports(None, None),
+            "/positions": rig.service.reports.position_reports,
         }[path]
         with pytest.raises(FAILURES):
             await answer(rig, question())
         road.clear()
-        assert len(told(await answer(rig, rig.service.mass_status(None)))[1]) == 6
+        assert len(told(await answer(rig, rig.service.reports.mass_status(None)))[1]) == 6
 
     run(body)
 
@@ -230,7 +230,7 @@ def test_pages_without_an_end_are_given_up(path: str, cursors: str) -> None:
         road = Road(rig)
         road.on(path, more)
         with pytest.raises(GiveUp):
-            await answer(rig, rig.service.mass_status(None), 600_000)
+            await answer(rig, rig.service.reports.mass_status(None), 600_000)
         assert sum(asked == path for asked, _ in road.asked) <= 2_001
 
     run(body)
@@ -253,7 +253,7 @@ def test_only_a_position_that_cannot_be_read_spoils_the_list(query: Query) -> No
         counters = CounterTable()
         log = logging.getLogger("venuekit.test")
         scope = TaskScope("test", counters, log)
-        reads = AccountReads(Torn(), scope, counters, log, lambda *_: None)
+        reads = AccountReads(Torn(), scope, counters, log)
         if query is Query.POSITIONS:
             with pytest.raises(DecodeError):
                 await reads.rows(query, Window())
@@ -276,8 +276,8 @@ def test_a_row_that_cannot_be_read_is_an_alarm_once_and_the_others_are_told() ->
             return evolve(found, quarantined=bad if query is Query.FILLS else [])
 
         source.page = page
-        assert len((await answer(rig, rig.service.mass_status(None))).fills) == 2
-        await answer(rig, rig.service.fill_reports(None, None))
+        assert len((await answer(rig, rig.service.reports.mass_status(None))).fills) == 2
+        await answer(rig, rig.service.reports.fill_reports(None, None))
         assert [kind for kind, _ in rig.engine.alarms] == ["row_unreadable"]
 
     run(body)
@@ -320,11 +320,11 @@ def test_rows_that_break_the_tracker_cost_the_others_nothing_and_are_not_missing
             "row_broken",
         ], "each once"
         assert rig.counters.get("orders.missing_in_list") == 0, "its row was there"
-        reports = await answer(rig, rig.service.order_reports(True, None))
+        reports = await answer(rig, rig.service.reports.order_reports(True, None))
         assert [one.client_order_id.value for one in reports] == ["O-1"]
         assert rig.counters.get("tasks.crashed") == 0
         monkeypatch.undo()
-        await answer(rig, rig.service.fill_reports(None, None))
+        await answer(rig, rig.service.reports.fill_reports(None, None))
         assert broken.status == OrderStatus.PARTIALLY_FILLED
 
     run(body)
@@ -333,7 +333,7 @@ def test_rows_that_break_the_tracker_cost_the_others_nothing_and_are_not_missing
 def test_a_list_that_is_empty_by_mistake_ends_nothing() -> None:
     async def body(rig: Rig) -> None:
         past(rig, 1)
-        rig.engine.take(await answer(rig, rig.service.mass_status(None)))
+        rig.engine.take(await answer(rig, rig.service.reports.mass_status(None)))
         own = await rig.submit("O-1")
         await rig.run(10_000)
         road = Road(rig)
@@ -357,11 +357,11 @@ def test_positions_that_are_empty_by_mistake_are_not_flat(secs: int) -> None:
 
     async def body(rig: Rig) -> None:
         past(rig, 1)
-        rig.engine.take(await answer(rig, rig.service.mass_status(None)))
+        rig.engine.take(await answer(rig, rig.service.reports.mass_status(None)))
         road = Road(rig)
         road.on("/positions", lambda *_: Reply(200, b'{"rows": []}'))
         with pytest.raises(NotReady):
-            await answer(rig, rig.service.position_reports(), 1_000)
+            await answer(rig, rig.service.reports.position_reports(), 1_000)
         assert rig.engine.alarms == []
         await rig.run(secs * 1_000)
         if secs < 60:
@@ -460,7 +460,7 @@ def test_a_fill_that_history_does_not_show_yet_is_waited_for_at_the_start() -> N
         await rig.run(10_000)
         lag(Road(rig), rig, LAG_MS - 100)
         rig.exchange.match(900, "0.300", frames=False)
-        parts = await answer(rig, rig.service.mass_status(None))
+        parts = await answer(rig, rig.service.reports.mass_status(None))
         assert told(parts)[1] == ["9000", "9001", "9002"]
         assert positions(parts) == {}
         assert rig.engine.alarms == []
@@ -564,7 +564,7 @@ def test_a_position_that_no_fill_explains_is_told_with_both_numbers(lookback: in
         past(rig, 1)
         rig.exchange.shift = 70
         await rig.run(10_000)
-        parts = await answer(rig, rig.service.mass_status(lookback))
+        parts = await answer(rig, rig.service.reports.mass_status(lookback))
         assert positions(parts) == {"BTC-USD-PERP": Decimal("0.270")}
         if lookback is None:
             (alarm,) = rig.engine.alarms
@@ -578,7 +578,7 @@ def test_a_position_that_no_fill_explains_is_told_with_both_numbers(lookback: in
         # From here on the position is known: what comes is compared with it, and is no surprise.
         rig.exchange.match(900, "0.100")
         await rig.run(1_000)
-        assert positions(await answer(rig, rig.service.position_reports())) == {
+        assert positions(await answer(rig, rig.service.reports.position_reports())) == {
             "BTC-USD-PERP": Decimal("0.370")
         }
 
@@ -595,7 +595,7 @@ def test_a_position_that_was_closed_is_told_as_flat() -> None:
             fill["side"] = "SELL"
         rig.exchange.shift = 200
         await rig.run(10_000)
-        parts = await answer(rig, rig.service.mass_status(60))
+        parts = await answer(rig, rig.service.reports.mass_status(60))
         assert len(parts.fills) == 2
         assert positions(parts) == {"BTC-USD-PERP": Decimal(0)}
 
@@ -628,7 +628,7 @@ def test_our_order_that_ended_between_two_runs_and_before_the_window_counts_once
             return evolve(found, fills=tuple(fills))
 
         source.look_up = with_fills
-        parts = await answer(rig, rig.service.mass_status(1))
+        parts = await answer(rig, rig.service.reports.mass_status(1))
         assert [one.client_order_id.value for one in parts.orders] == ["O-1"]
         assert positions(parts) == {}, "the order makes it"
         rig.engine.orders["O-1"] = limit("O-1", rig.iid)
@@ -658,7 +658,7 @@ def test_an_order_older_than_the_window_keeps_its_total_and_its_average() -> Non
         road = Road(rig)
         recent = [fill for fill in rig.exchange.fills if fill["trade"] == 9_003]
         road.on("/fills", lambda *_: Reply(200, json.dumps({"rows": recent}).encode()))
-        parts = await answer(rig, rig.service.mass_status(1))
+        parts = await answer(rig, rig.service.reports.mass_status(1))
         (order,) = parts.orders
         assert (str(order.filled_qty), order.avg_px) == ("0.400", Decimal(100))
         assert positions(parts) == {}, "the order's own total makes the position"
@@ -666,7 +666,7 @@ def test_an_order_older_than_the_window_keeps_its_total_and_its_average() -> Non
         # The old fills come after all: they are part of what was told.
         road.clear()
         before = len(rig.engine.log)
-        await answer(rig, rig.service.fill_reports(None, None))
+        await answer(rig, rig.service.reports.fill_reports(None, None))
         assert len(rig.engine.log) == before
         assert rig.counters.get("fills.before_baseline") == 3
 
@@ -690,7 +690,7 @@ def test_fills_that_come_while_positions_are_read_make_no_difference() -> None:
             return Reply(200, json.dumps({"rows": [row]}).encode())
 
         road.on("/positions", meanwhile)
-        parts = await answer(rig, rig.service.mass_status(None))
+        parts = await answer(rig, rig.service.reports.mass_status(None))
         assert told(parts)[1] == ["9000", "9001", "9002"]
         assert positions(parts) == {}
         assert rig.engine.alarms == []
@@ -710,7 +710,7 @@ def test_an_account_that_never_comes_to_rest_is_no_account() -> None:
 
         road.on("/positions", moving)
         with pytest.raises(NotReady):
-            await answer(rig, rig.service.mass_status(None), 60_000)
+            await answer(rig, rig.service.reports.mass_status(None), 60_000)
         assert rig.engine.alarms == []
 
     run(body)
@@ -723,10 +723,10 @@ def test_the_engine_is_not_given_a_position_before_the_fill_that_makes_it() -> N
         rig.exchange.mute = True
         rig.exchange.match(1, "0.400")
         with pytest.raises(NotReady, match=r"fills make 0, venue has 0\.4"):
-            await answer(rig, rig.service.position_reports())
+            await answer(rig, rig.service.reports.position_reports())
         await rig.run(1_000)
         assert rig.events("O-1")[-1] == "filled 0.400@100.0 9000", "doubt has it looked for"
-        assert positions(await answer(rig, rig.service.position_reports())) == {
+        assert positions(await answer(rig, rig.service.reports.position_reports())) == {
             "BTC-USD-PERP": Decimal("0.400")
         }
         assert rig.engine.alarms == []
@@ -739,11 +739,11 @@ def test_a_position_that_was_moved_by_hand_is_an_alarm_first_and_told_then() -> 
         await rig.run(1_000)
         rig.exchange.shift = 250
         with pytest.raises(NotReady):
-            await answer(rig, rig.service.position_reports())
+            await answer(rig, rig.service.reports.position_reports())
         assert rig.engine.alarms == []
         await rig.run(10_000)
         assert [kind for kind, _ in rig.engine.alarms] == ["position_differs"]
-        assert positions(await answer(rig, rig.service.position_reports())) == {
+        assert positions(await answer(rig, rig.service.reports.position_reports())) == {
             "BTC-USD-PERP": Decimal("0.250")
         }
 

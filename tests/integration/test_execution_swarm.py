@@ -65,12 +65,13 @@ class Swarm:
             order = random.choice(self.orders)
             if order.is_open or order.is_inflight:
                 self.rig.engine.pending_cancel(order)
-                self.rig.service.cancel([order])
+                self.rig.service.commands.cancel([order])
         elif act < 0.82 and self.orders:
             order = random.choice(self.orders)
             if order.status == OrderStatus.ACCEPTED:
                 self.rig.engine.pending_update(order)
-                self.rig.service.modify(order, None, Price.from_str(f"{random.randint(90, 110)}.0"), None)
+                price = Price.from_str(f"{random.randint(90, 110)}.0")
+                self.rig.service.commands.modify(order, None, price, None)
         elif act < 0.90:
             exchange.faults.append(random.choice(FAULTS))
         elif act < 0.93:
@@ -127,7 +128,7 @@ def test_both_sides_agree_after_the_storm(seed: int) -> None:
         rig.exchange.automatic, rig.exchange.refuse_connect = True, 0
         rig.exchange.decide()
         await rig.run(60_000)
-        asking = asyncio.ensure_future(rig.service.order_reports(False, None))
+        asking = asyncio.ensure_future(rig.service.reports.order_reports(False, None))
         await rig.run(20_000)
         asking.result()
         swarm.check()

@@ -46,7 +46,7 @@ def test_a_burst_far_above_every_limit_breaks_none(route: str) -> None:
         orders = [rig.submit(f"O-{number}") for number in range(1, 41)]
         # Of one bucket: what the data client asks, and what the account asks of the public side.
         reads = [rig.data.request(TRADES, Window(limit=1)) for _ in range(50)]
-        reads += [rig.service.order_report(f"O-{number}", None) for number in range(40)]
+        reads += [rig.service.reports.order_report(f"O-{number}", None) for number in range(40)]
         asking = asyncio.gather(*reads)
         await until(lambda: rig.venue.health().waiting >= 50, "the queue is seen", 20)
         rig.cancel(first)

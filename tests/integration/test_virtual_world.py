@@ -264,7 +264,7 @@ def test_times_of_receipt_never_go_back() -> None:
         rig.clock.jump(-3_600 * 10**9)
         x.cross("O-1", "0.004")
         await rig.status(order, "PARTIALLY_FILLED")
-        (again,) = await rig.service.order_reports(True, None)
+        (again,) = await rig.service.reports.order_reports(True, None)
         received.append(again.ts_init)
         assert len(received) == 4
         assert received == sorted(received)

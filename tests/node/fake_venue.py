@@ -31,7 +31,7 @@ from venuekit.nautilus.data import VenueDataClient
 from venuekit.nautilus.execution import VenueExecutionClient
 from venuekit.nautilus.factories import VenueDataConfig, VenueExecutionConfig
 from venuekit.nautilus.node import Failures, engine_settings
-from venuekit.runtime.execution import MassStatusParts
+from venuekit.runtime.mass_status import MassStatusParts
 
 BOTH = DataFeature(subscribe=True, request=True)
 
@@ -115,13 +115,17 @@ class FakeMarketData(Scripted):
 
 
 class FakeExecution(Scripted):
-    """An `ExecutionService` whose default is: submitted at once, accepted by a report, cancels accepted."""
+    """An `ExecutionService`, its commands and its reports in one.
+
+    The default is: submitted at once, accepted by a report, cancels accepted.
+    """
 
     def __init__(self, sink: Any, account_id: AccountId, script: dict[str, Any]) -> None:
         super().__init__(script)
         self.sink = sink
         self.account_id = account_id
         self.ready = True
+        self.commands = self.reports = self
 
     async def start(self, *, mass_status_follows: bool) -> None:
         assert mass_status_follows

@@ -17,7 +17,7 @@ from venuekit.core.reports import Reporter
 from venuekit.errors import SendFailed
 from venuekit.interfaces.request import Evidence
 from venuekit.nautilus.node import EXIT_FAILED, EXIT_UNRESOLVED, Ending, VenueNode, engine_settings
-from venuekit.runtime.execution import MassStatusParts
+from venuekit.runtime.mass_status import MassStatusParts
 
 IID = bare.instrument_id()
 UNTHROTTLED = LiveRiskEngineConfig(max_order_submit_rate="100000/00:00:01")

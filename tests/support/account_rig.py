@@ -159,7 +159,7 @@ class Rig:
 
     async def submit(self, name: str, **facts: object) -> object:
         order = self.engine.add(limit(name, self.iid, **facts))
-        self.service.submit([order])
+        self.service.commands.submit([order])
         await self.run(1)
         return order
 

@@ -302,7 +302,7 @@ class Rig:
             await self.data.start()
         await self.service.start(mass_status_follows=mass)
         if mass:
-            self.engine.mass(await self.service.mass_status(None))
+            self.engine.mass(await self.service.reports.mass_status(None))
 
     async def stop(self) -> None:
         """Everything is closed."""
@@ -326,13 +326,13 @@ class Rig:
     def submit(self, name: str, *args: str, **facts: object):
         """`make` and hand over."""
         order = self.engine.add(self.make(name, *args, **facts))
-        self.service.submit([order])
+        self.service.commands.submit([order])
         return order
 
     def cancel(self, order: object) -> None:
         """The strategy asked for a cancel."""
         self.engine.pending_cancel(order)
-        self.service.cancel([order])
+        self.service.commands.cancel([order])
 
     async def accepted(self, name: str, *args: str, **facts: object):
         """`submit`, and the venue has it open."""

@@ -61,8 +61,10 @@ class Bench:
             clock=self.clock,
             counters=self.counters,
             log=logging.getLogger("venuekit.test"),
-            roads=Roads(self.cancels.append, self.look_ups.append, self.fetches.append),
         )
+        # `wait` asks the tracker itself.
+        self.delivery.close()
+        self.delivery.roads = Roads(self.cancels.append, self.look_ups.append, self.fetches.append)
 
     @property
     def now(self):

@@ -551,7 +551,7 @@ class Run:
         self.history.note("command", kind="submit", name=name)
         self.limits[name] = (str(order.quantity), str(order.price) if about["type"] == "LIMIT" else None)
         rig.engine.add(order)
-        rig.service.submit([order])
+        rig.service.commands.submit([order])
 
     def _living(self, unaccepted: bool) -> list[object]:
         wanted = ("ACCEPTED", "PARTIALLY_FILLED", *(("SUBMITTED",) if unaccepted else ()))
@@ -573,7 +573,7 @@ class Run:
         for order in orders:
             self.history.note("command", kind="cancel", name=order.client_order_id.value)
             self.rig.engine.pending_cancel(order)
-        self.rig.service.cancel_all(iid, None, orders)
+        self.rig.service.commands.cancel_all(iid, None, orders)
 
     def _refuse(self, about: Mapping[str, object]) -> None:
         """The engine does not take the next report; it must be offered again."""
@@ -582,7 +582,7 @@ class Run:
     def _query(self, about: Mapping[str, object]) -> None:
         orders = self._living(True)
         if orders:
-            self.rig.service.query(orders[int(float(str(about["pick"])) * len(orders))])
+            self.rig.service.commands.query(orders[int(float(str(about["pick"])) * len(orders))])
 
 
 _MARKET_ACTS: Mapping[str, Callable[[Run, Mapping[str, object]], bool | None]] = {

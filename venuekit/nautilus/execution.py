@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from venuekit.interfaces.model import Order
     from venuekit.nautilus.data import OnFailure
     from venuekit.nautilus.factories import VenueExecutionConfig
+    from venuekit.runtime.account_reports import AccountReports
+    from venuekit.runtime.commands import Commands
     from venuekit.runtime.execution import ExecutionService
     from venuekit.runtime.mass_status import MassStatusParts
 
@@ -293,7 +295,7 @@ class VenueExecutionClient(ExecutionClient):
 
     async def account_status(self, lookback_mins: int | None) -> MassStatusParts:
         """All that the account holds; raise what keeps it from being known."""
-        return await self._running().mass_status(lookback_mins)
+        return await self._reports().mass_status(lookback_mins)
 
     def alarm(self, kind: str, text: str) -> None:
         """A person must look."""
@@ -365,7 +367,7 @@ class VenueExecutionClient(ExecutionClient):
                 self._sink.denied(order, NOT_CONNECTED)
             return
         try:
-            self._service.submit(orders)
+            self._service.commands.submit(orders)
         except Exception:
             # A bug below us. What was not announced never left: denied. What was may have left: looked up.
             self.count("bridge.exec.submit_failed")
@@ -382,7 +384,7 @@ class VenueExecutionClient(ExecutionClient):
                 self._sink.modify_rejected(order, order.venue_order_id, NOT_CONNECTED, self._now())
                 continue
             try:
-                self._service.modify(order, command.quantity, command.price, command.trigger_price)
+                self._service.commands.modify(order, command.quantity, command.price, command.trigger_price)
             except Exception:
                 # A bug below us: whether the change left is not known, so it is looked up, not rejected.
                 self.count("bridge.exec.modify_failed")
@@ -395,11 +397,11 @@ class VenueExecutionClient(ExecutionClient):
 
     async def _cancel_order(self, command: CancelOrder) -> None:
         orders = self._orders([command.client_order_id])
-        self._cancel(orders, lambda service: service.cancel(orders))
+        self._cancel(orders, lambda commands: commands.cancel(orders))
 
     async def _batch_cancel_orders(self, command: BatchCancelOrders) -> None:
         orders = self._orders([cancel.client_order_id for cancel in command.cancels])
-        self._cancel(orders, lambda service: service.cancel(orders))
+        self._cancel(orders, lambda commands: commands.cancel(orders))
 
     async def _cancel_all_orders(self, command: CancelAllOrders) -> None:
         iid, side = command.instrument_id, command.order_side
@@ -409,15 +411,15 @@ class VenueExecutionClient(ExecutionClient):
             for order in held(instrument_id=iid, account_id=self.account_id, side=side)
         }
         orders: list[Order] = list(covered.values())
-        self._cancel(orders, lambda service: service.cancel_all(iid, side, orders))
+        self._cancel(orders, lambda commands: commands.cancel_all(iid, side, orders))
 
-    def _cancel(self, orders: Sequence[Order], send: Callable[[ExecutionService], None]) -> None:
+    def _cancel(self, orders: Sequence[Order], send: Callable[[Commands], None]) -> None:
         if self._service is None:
             for order in orders:
                 self._sink.cancel_rejected(order, order.venue_order_id, NOT_CONNECTED, self._now())
             return
         try:
-            send(self._service)
+            send(self._service.commands)
         except Exception:
             # As for a modify: not known, so looked up.
             self.count("bridge.exec.cancel_failed")
@@ -444,7 +446,7 @@ class VenueExecutionClient(ExecutionClient):
             self.log.warning("no look-up of %s: not connected", order.client_order_id)
             return
         try:
-            self._service.query(order)
+            self._service.commands.query(order)
         except Exception:
             # The engine's open-order check asks again: counted and logged.
             self.count("bridge.exec.query_failed")
@@ -469,10 +471,10 @@ class VenueExecutionClient(ExecutionClient):
     # Each of these raises on any failure: at start the node then refuses to start, later the engine logs it
     # and leaves orders and positions alone. An empty answer would be taken for the truth.
 
-    def _running(self) -> ExecutionService:
+    def _reports(self) -> AccountReports:
         if self._service is None:
             raise NotReady("the venue is not connected")
-        return self._service
+        return self._service.reports
 
     async def _generate_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus:
         return mass_status_of(self, self._venue, await self._homecoming.mass_status(lookback_mins))
@@ -481,7 +483,7 @@ class VenueExecutionClient(ExecutionClient):
         self, command: GenerateOrderStatusReport
     ) -> OrderStatusReport | None:
         client_id, venue_id = command.client_order_id, command.venue_order_id
-        return await self._running().order_report(
+        return await self._reports().order_report(
             client_id.value if client_id is not None else None,
             venue_id.value if venue_id is not None else None,
         )
@@ -489,19 +491,19 @@ class VenueExecutionClient(ExecutionClient):
     async def _generate_order_status_reports(
         self, command: GenerateOrderStatusReports
     ) -> list[OrderStatusReport]:
-        reports = await self._running().order_reports(command.open_only, command.start)
+        reports = await self._reports().order_reports(command.open_only, command.start)
         wanted = command.instrument_id
         return [report for report in reports if wanted is None or report.instrument_id == wanted]
 
     async def _generate_fill_reports(self, command: GenerateFillReports) -> list[FillReport]:
-        reports = await self._running().fill_reports(command.instrument_id, command.start)
+        reports = await self._reports().fill_reports(command.instrument_id, command.start)
         wanted = command.venue_order_id
         return [report for report in reports if wanted is None or report.venue_order_id == wanted]
 
     async def _generate_position_status_reports(
         self, command: GeneratePositionStatusReports
     ) -> list[PositionStatusReport]:
-        reports = await self._running().position_reports()
+        reports = await self._reports().position_reports()
         wanted = command.instrument_id
         return [report for report in reports if wanted is None or report.instrument_id == wanted]
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _MOST_PAGES = 2_000
 _MOST_LOOKUPS = 4
 
-type Answer = Callable[[str, Found | NotFound | None], None]
-
 
 class AccountReads:
     """The reads of one account on top of a venue's `ReconciliationSource`."""
@@ -35,14 +33,13 @@ class AccountReads:
         scope: TaskScope,
         counters: Counters,
         log: logging.Logger,
-        answer: Answer,
     ) -> None:
-        """`answer` takes the key and the answer of each look-up; None: it failed, which proves nothing."""
         self._source = source
         self._scope = scope
         self._counters = counters
         self._log = log
-        self._answer = answer
+        self.on_answer: Callable[[str, Found | NotFound | None], None] = lambda _key, _answer: None
+        """Takes the key and the answer of each look-up; None: it failed, which proves nothing."""
         self.on_unreadable: Callable[[str], None] = lambda _text: None
         """Hears of rows that could not be read, while the others are used."""
         self._waiting: deque[LookUp] = deque()
@@ -76,7 +73,7 @@ class AccountReads:
         raise GiveUp(f"{query.value} has more than {_MOST_PAGES} pages")
 
     def look_up(self, action: LookUp) -> None:
-        """The order is asked about as soon as there is room; the answer goes to `answer`."""
+        """The order is asked about as soon as there is room; the answer goes to `on_answer`."""
         self._waiting.append(action)
         self._next()
 
@@ -106,7 +103,7 @@ class AccountReads:
         finally:
             self._running -= 1
         try:
-            self._answer(action.key, found)
+            self.on_answer(action.key, found)
         finally:
             # What one answer broke must not keep the others from being asked.
             self._next()

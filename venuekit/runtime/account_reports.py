@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from venuekit.runtime.account_reads import AccountReads
     from venuekit.runtime.delivery import Delivery
     from venuekit.runtime.mass_status import MassStatusParts
+    from venuekit.runtime.tasks import TaskScope
 
 _MS = 1_000_000
 _MOST_UNREADABLE = 100
@@ -59,15 +60,15 @@ class AccountReports:
         positions: PositionBook,
         symbols: Symbols,
         semantics: Semantics,
+        scope: TaskScope,
         clock: Clock,
         counters: Counters,
         log: logging.Logger,
-        on_news: Callable[[int, str], None],
-        on_doubt: Callable[[], None],
     ) -> None:
-        """`on_news` hears of what a read brought first, with its venue time; `on_doubt` of positions that
-        the fills delivered here do not make.
-        """
+        self.on_news: Callable[[int, str], None] = lambda _ts_event, _what: None
+        """Hears of what a read brought first, with its venue time."""
+        self.on_doubt: Callable[[], None] = lambda: None
+        """Hears of positions that the fills delivered here do not make."""
         self._reads = reads
         self._source = source
         self._tracker = tracker
@@ -76,15 +77,17 @@ class AccountReports:
         self._positions = positions
         self._symbols = symbols
         self._semantics = semantics
+        self._scope = scope
         self._clock = clock
         self._counters = counters
         self._log = log
-        self._on_news = on_news
-        self._on_doubt = on_doubt
+        self._fills_since: int | None = None
+        """From here on fills are read now."""
         self._unreadable: set[str] = set()
         """What was told of rows that could not be read or taken; they are read again and again."""
         self._broken = 0
         """Rows that broke what takes them."""
+        reads.on_answer = self._on_answer
         reads.on_unreadable = self._on_unreadable
         self._mass = MassStatus(
             self,
@@ -208,14 +211,39 @@ class AccountReports:
         self.apply_each(rows, self._apply_order)
         return {order.key for row in rows if (order := self._tracker.resolve(row.ids)) is not None}
 
-    def apply_look_up(self, key: str, answer: Found | NotFound, asked: Moment | None = None) -> None:
+    def _apply_look_up(self, key: str, answer: Found | NotFound, asked: Moment | None = None) -> None:
         """The answer is in the tracker, and what it brought first is told; `asked`: not by the tracker."""
         record, fills = (answer.record, answer.fills) if isinstance(answer, Found) else (None, ())
         with self._noticing(record, fills):
             self._delivery.do(self._tracker.apply_look_up(key, answer, self._delivery.now(), asked))
 
-    def take_fills(self, fills: Sequence[FillRecord]) -> None:
-        """The fills that the tracker asked for are in it: that the stream did not tell them is no news."""
+    def _on_answer(self, key: str, answer: Found | NotFound | None) -> None:
+        if answer is None:
+            self._delivery.do(self._tracker.apply_look_up_failed(key, self._delivery.now()))
+        else:
+            self._apply_look_up(key, answer)
+
+    def fetch_fills(self, since_ns: int) -> None:
+        """The tracker gets the fills since then, by one read for all who ask before it begins.
+
+        Who asks while one runs is asked again by the tracker's own schedule.
+        """
+        running = self._fills_since is not None
+        self._fills_since = min(self._fills_since, since_ns) if self._fills_since is not None else since_ns
+        if not running:
+            self._scope.start("fetch_fills", self._fetch_fills())
+
+    async def _fetch_fills(self) -> None:
+        since, fills = self._fills_since, []
+        try:
+            fills = await self.fills(Window(start_ns=since))
+        except Exception as error:  # noqa: BLE001 - see below
+            # Asked again by that schedule; a failed read is never an empty one.
+            self._counters.inc("reads.fills_failed")
+            self._log.info("fills could not be read: %s", error)
+        finally:
+            self._fills_since = None
+        # The tracker asked for them: that the stream did not tell them is no news.
         self.apply_each(
             fills, lambda fill: self._delivery.do(self._tracker.apply_fill(fill, self._delivery.now()))
         )
@@ -232,7 +260,7 @@ class AccountReports:
         known = self._tracker.owner(bust.trade_key) is not None
         self._delivery.do(self._tracker.apply_bust(bust, self._delivery.now()))
         if known:
-            self._on_news(bust.ts_event, bust_of(bust))
+            self.on_news(bust.ts_event, bust_of(bust))
 
     async def take_back(self, window: Window) -> set[str]:
         """Fills that were taken back: void where the engine has them, and unknown where it has not."""
@@ -256,10 +284,10 @@ class AccountReports:
         ]
         yield
         if record is not None and order is not None and worked and not may_work(order):
-            self._on_news(record.ts_event, end_of(order))
+            self.on_news(record.ts_event, end_of(order))
         for fill in unknown:
             if self._has(fill):
-                self._on_news(fill.ts_event, name_of(fill))
+                self.on_news(fill.ts_event, name_of(fill))
 
     def _has(self, fill: FillRecord) -> bool:
         order = self._tracker.resolve(fill.ids)
@@ -280,7 +308,7 @@ class AccountReports:
     async def order_report(
         self, client_order_id: str | None, venue_order_id: str | None
     ) -> OrderStatusReport | None:
-        """See `ExecutionService.order_report`."""
+        """One order as the venue has it; None: none, or nothing may be told. Ids as Nautilus has them."""
         raw = self._reporter.raw_venue_order_id(venue_order_id)
         ids = WireIds(client_order_id=client_order_id, venue_order_id=raw)
         tracked = self._tracker.resolve(ids)
@@ -288,7 +316,7 @@ class AccountReports:
         asked = self._delivery.now()
         answer = await self._source.look_up(tracked.ids if tracked is not None else ids, AtWall(since))
         if tracked is not None:
-            self.apply_look_up(tracked.key, answer, asked)
+            self._apply_look_up(tracked.key, answer, asked)
         elif isinstance(answer, Found):
             self._apply_order(answer.record)
             for fill in answer.fills:
@@ -298,7 +326,10 @@ class AccountReports:
         return self._reporter.order(state, self._delivery.received_ns()) if state is not None else None
 
     async def order_reports(self, open_only: bool, start_ns: int | None) -> list[OrderStatusReport]:
-        """See `ExecutionService.order_reports`."""
+        """Orders open, or also those closed since `start_ns`; raise on any failure.
+
+        Orders with a change pending are left out: a plain report would lose the change.
+        """
         asked = self._delivery.now()
         keys = self._merge(await self.orders(Query.OPEN, Window()))
         self._ask_missing(keys, asked)
@@ -311,7 +342,7 @@ class AccountReports:
     async def fill_reports(
         self, instrument_id: InstrumentId | None, start_ns: int | None
     ) -> list[FillReport]:
-        """See `ExecutionService.fill_reports`."""
+        """Fills since `start_ns`, unique by trade id; raise on any failure."""
         reports = []
         for fill in await self.fills(Window(start_ns=start_ns)):
             if instrument_id is not None and fill.instrument_id != instrument_id:
@@ -324,7 +355,7 @@ class AccountReports:
         return reports
 
     async def position_reports(self) -> list[PositionStatusReport]:
-        """See `ExecutionService.position_reports`."""
+        """Positions with their average price; raise on any failure, empty is never an error."""
         applied = self._positions.applied
         rows = await self.positions()
         differing = self._positions.differing(rows)
@@ -333,7 +364,7 @@ class AccountReports:
         if differing:
             # The engine would make an order up for it, and then take the fills that explain it as well.
             self._counters.inc("reads.positions_doubtful")
-            self._on_doubt()
+            self.on_doubt()
             raise NotReady(f"{said(differing[0])}: not explained yet")
         return [self.position_report(row) for row in rows]
 
@@ -349,7 +380,7 @@ class AccountReports:
         return self._reporter.position(row, precision, self._delivery.received_ns())
 
     async def mass_status(self, lookback_mins: int | None) -> MassStatusParts:
-        """See `ExecutionService.mass_status`."""
+        """Orders, fills and positions of the window (None: as far as the venue goes); raise, never half."""
         return await self._mass.parts(lookback_mins)
 
 

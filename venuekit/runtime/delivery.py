@@ -1,4 +1,7 @@
-"""What the tracker decided, carried out: reports and events to the sink, questions to their roads."""
+"""What the tracker decided, carried out: reports and events to the sink, questions to their roads.
+
+It is also the tracker's clock: what waits for time is decided when that has come.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from venuekit.interfaces.model import Order
     from venuekit.interfaces.records import FillRecord
     from venuekit.interfaces.telemetry import Counters
+    from venuekit.interfaces.time import Cancel as Timer
     from venuekit.interfaces.time import Clock
     from venuekit.runtime.journal import Journal
     from venuekit.runtime.sink import ExecutionSink
@@ -68,8 +72,9 @@ class Delivery:
         clock: Clock,
         counters: Counters,
         log: logging.Logger,
-        roads: Roads,
     ) -> None:
+        self.roads: Roads
+        """Set by whoever makes both ends of them."""
         self.orders: dict[str, Order] = {}
         """The engine's order objects by key, for the events that need one."""
         self._tracker = tracker
@@ -81,8 +86,10 @@ class Delivery:
         self._clock = clock
         self._counters = counters
         self._log = log
-        self._roads = roads
         self._received_ns = 0
+        self._timer: Timer | None = None
+        self._timer_ns: int | None = None
+        self._closed = False
         tracker.on_forgotten = self._forget
 
     def _forget(self, key: str) -> None:
@@ -98,7 +105,7 @@ class Delivery:
         return self._received_ns
 
     def do(self, actions: Sequence[Action]) -> None:
-        """Every action is carried out, or counted and offered again."""
+        """Every action is carried out, or counted and offered again; what was put off waits for its time."""
         failed: list[Report] = []
         for action in actions:
             if isinstance(action, Report):
@@ -107,15 +114,37 @@ class Delivery:
                 if broken or not self._report(action):
                     failed.append(action)
             elif isinstance(action, LookUp):
-                self._roads.look_up(action)
+                self.roads.look_up(action)
             elif isinstance(action, FetchFills):
-                self._roads.fetch_fills(action.since_wall_ns)
+                self.roads.fetch_fills(action.since_wall_ns)
             elif isinstance(action, SendCancel):
-                self._roads.send_cancel(action.key)
+                self.roads.send_cancel(action.key)
             else:
                 self._event(action)
         for report in reversed(failed):
             self._tracker.undelivered(report, self.now())
+        self.rearm()
+
+    def rearm(self) -> None:
+        """The tracker is asked again as soon as something of it is due."""
+        due = self._tracker.next_due_ns()
+        if due is None or self._closed or (self._timer_ns is not None and self._timer_ns <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = due
+        self._timer = self._clock.call_at(due, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = self._timer_ns = None
+        self.do(self._tracker.apply_time(self.now()))
+
+    def close(self) -> None:
+        """The tracker is not asked any more; what it decides is still carried out."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def note(self, text: str) -> None:
         """A line at level INFO: explained, and worth knowing."""

@@ -84,7 +84,7 @@ class MassStatus:
         self._counters = counters
 
     async def parts(self, lookback_mins: int | None) -> MassStatusParts:
-        """See `ExecutionService.mass_status`."""
+        """See `AccountReports.mass_status`."""
         start = None if lookback_mins is None else self._clock.venue_ns() - lookback_mins * _MINUTE_NS
         window = Window(start_ns=start)
         account = Account()

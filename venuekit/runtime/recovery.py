@@ -58,6 +58,7 @@ class Recovery:
     ) -> None:
         """`on_balance` is true when a read shows that money moved and the stream did not say so."""
         self._reports = reports
+        reports.on_news, reports.on_doubt = self.apply_news, self.apply_doubt
         self._on_balance = on_balance
         self._reconnect = reconnect
         self._compare_ns = semantics.compare_ms * _MS

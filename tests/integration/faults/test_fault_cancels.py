@@ -56,7 +56,7 @@ def test_a_cancel_of_an_ended_order_is_refused_here() -> None:
         order = await rig.accepted("O-1")
         rig.x.cross("O-1")
         await rig.status(order, "FILLED")
-        rig.service.cancel([order])
+        rig.service.commands.cancel([order])
         assert rig.engine.reasons["O-1"].startswith("ORDER_CLOSED")
         assert cancels(rig) == 0
 
@@ -68,7 +68,7 @@ def test_a_cancel_of_an_ended_order_is_refused_here() -> None:
 def test_a_cancel_in_the_same_breath_as_its_submit(route: str, risk_delay_ms: str) -> None:
     async def body(rig: Rig) -> None:
         order = rig.submit("O-1")
-        rig.service.cancel([order])
+        rig.service.commands.cancel([order])
         await rig.status(order, "CANCELED", "REJECTED")
         assert order.status == OrderStatus.CANCELED
         assert rig.x.submits("O-1") == 1
@@ -87,7 +87,7 @@ def test_a_cancel_by_our_id_while_the_reply_is_slow(route: str) -> None:
             rig.x.fault("F20", points=["request"], label="POST /v1/orders", delay_ms=200)
         order = rig.submit("O-1")
         await until(lambda: rig.x.orders("O-1"), "at the venue")
-        rig.service.cancel([order])
+        rig.service.commands.cancel([order])
         await rig.status(order, "CANCELED")
 
     run(body, own={"order_route": route}, timeouts_ms=QUICK)
@@ -144,7 +144,7 @@ def test_a_cancel_that_cannot_leave_is_sent_once_it_can(route: str) -> None:
         rig.cancel(one)
         for order in every:
             rig.engine.pending_cancel(order)
-        rig.service.cancel_all(BTC_ID, None, every)
+        rig.service.commands.cancel_all(BTC_ID, None, every)
         left = "sends_failed.cancel.not_sent"
         await until(lambda: rig.count(left) >= 2, "nothing can leave")
         assert {order.status for order in (one, *every)} == {OrderStatus.PENDING_CANCEL}
@@ -169,7 +169,7 @@ def test_cancel_all_of_a_market(route: str, side: OrderSide | None) -> None:
         covered = [*bids, ask] if side is None else bids
         for order in covered:
             rig.engine.pending_cancel(order)
-        rig.service.cancel_all(BTC_ID, side, covered)
+        rig.service.commands.cancel_all(BTC_ID, side, covered)
         for order in bids:
             await rig.status(order, "CANCELED")
         if side is None:
@@ -192,7 +192,7 @@ def test_cancel_all_while_some_fill() -> None:
         orders = [await rig.accepted(f"O-{n}") for n in range(4)]
         for order in orders:
             rig.engine.pending_cancel(order)
-        rig.service.cancel_all(BTC_ID, None, orders)
+        rig.service.commands.cancel_all(BTC_ID, None, orders)
         await until(lambda: rig.x.sent('"order.cancel_all"'), "queued")
         rig.x.cross("O-0")
         rig.x.cross("O-1", "0.001")
@@ -210,13 +210,13 @@ def test_a_client_order_id_serves_once() -> None:
     async def body(rig: Rig) -> None:
         first = await rig.accepted("O-1")
         again = rig.make("O-1", quantity="0.02")
-        rig.service.submit([again])
+        rig.service.commands.submit([again])
         assert again.status == OrderStatus.INITIALIZED
         assert rig.engine.reasons["O-1"].startswith("INVALID_CLIENT_ORDER_ID")
         assert rig.x.submits("O-1") == 1
         rig.cancel(first)
         await rig.status(first, "CANCELED")
-        rig.service.submit([rig.make("O-1", quantity="0.02")])
+        rig.service.commands.submit([rig.make("O-1", quantity="0.02")])
         assert rig.x.submits("O-1") == 1
 
     run(body)
@@ -227,7 +227,7 @@ def test_an_id_that_another_session_uses_is_refused_here() -> None:
         rig.x.external("BUY", "0.02", "81000.0", client_id="O-1")
         await until(lambda: "O-1" in rig.engine.orders or rig.engine.external, "the stranger is known")
         order = rig.make("O-1")
-        rig.service.submit([order])
+        rig.service.commands.submit([order])
         assert rig.engine.reasons["O-1"].startswith("INVALID_CLIENT_ORDER_ID")
         assert rig.x.submits("O-1") == 0
 

@@ -62,10 +62,10 @@ def test_a_clock_that_is_set_while_orders_live_changes_nothing(secs: int) -> Non
     async def body(rig: Rig) -> None:
         rig.want(DataKind.QUOTES)
         resting = await rig.accepted("O-1")
-        obtained, stamp = rig.x.obtained(), rig.service._dispatcher.stamps.last_ns
+        obtained, stamp = rig.x.obtained(), rig.service.commands._dispatcher.stamps.last_ns
         clock.off_ns = secs * SECOND
         later = await rig.accepted("O-2")
-        assert rig.service._dispatcher.stamps.last_ns - stamp < 10 * SECOND
+        assert rig.service.commands._dispatcher.stamps.last_ns - stamp < 10 * SECOND
         rig.x.cross("O-1")
         await rig.status(resting, "FILLED")
         rig.cancel(later)

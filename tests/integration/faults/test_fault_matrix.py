@@ -118,7 +118,7 @@ async def placed(rig: Rig, route: str, way: Way, order: object, wanted: str, sil
         keep_silent(rig)
     happened = arm(rig, route, way, CREATE)
     rig.engine.add(order)
-    rig.service.submit([order])
+    rig.service.commands.submit([order])
     await until(happened, f"{name} met its fault")
     if not way.arrives:
         assert order.status == OrderStatus.SUBMITTED, "no reply is no refusal"
@@ -183,7 +183,7 @@ def test_a_cancel_ends_in_one_end(route: str, way: Way) -> None:
         happened = arm(rig, route, way, CANCEL_ALL)
         for order in every:
             rig.engine.pending_cancel(order)
-        rig.service.cancel_all(BTC_ID, None, every)
+        rig.service.commands.cancel_all(BTC_ID, None, every)
         await until(happened, "the cancel of all met its fault")
         rig.x.cross("ALL-1", "0.004")
         for order in every:

@@ -57,9 +57,9 @@ def test_a_page_that_fails_in_the_middle_of_a_start_stops_it(
                 await rig.service.start()
                 number = x.fault(**facts, label=label, times=99, trigger={"nth": 2})
                 with pytest.raises(VenuekitError):
-                    await rig.service.mass_status(None)
+                    await rig.service.reports.mass_status(None)
                 x.simulator.faults.lift(number)
-                rig.engine.mass(await rig.service.mass_status(None))
+                rig.engine.mass(await rig.service.reports.mass_status(None))
                 assert trades(rig) == truth(x)
                 await rig.settle()
             finally:
@@ -133,7 +133,7 @@ def test_a_start_waits_for_a_fill_that_history_does_not_show_yet() -> None:
                 await rig.service.start()
                 x.cross("OPEN", "0.013")
                 x.cross("DONE")
-                parts = await rig.service.mass_status(None)
+                parts = await rig.service.reports.mass_status(None)
                 assert parts.positions == []
                 rig.engine.mass(parts)
                 await rig.settle()
@@ -164,7 +164,7 @@ def test_what_no_order_made_is_a_fill_like_any_other(when: str) -> None:
         kinds = [one.kind.value for one in rig.x.ledger.fills(rig.x.account)]
         assert kinds == ["TRANSFER", "LIQUIDATION"]
         await until(lambda: trades(rig) == truth(rig.x), f"both are told; {rig.engine.log}")
-        assert await rig.service.position_reports() == []
+        assert await rig.service.reports.position_reports() == []
         assert not rig.engine.alarms
 
     before = act if when == "before the start" else lambda _: None

@@ -33,9 +33,9 @@ def test_a_read_with_a_revoked_token_gets_one_new_token() -> None:
         before = rig.x.obtained()
         rig.x.control("expire_tokens")
         reads = [
-            rig.service.position_reports(),
-            rig.service.fill_reports(None, None),
-            rig.service.position_reports(),
+            rig.service.reports.position_reports(),
+            rig.service.reports.fill_reports(None, None),
+            rig.service.reports.position_reports(),
         ]
         assert await asyncio.gather(*reads) == [[], [], []]
         assert rig.x.obtained() - before == 1
@@ -83,7 +83,7 @@ def test_a_burst_behind_a_revoked_token_waits_for_the_next_connection() -> None:
         """Lets the first command go, and the others once its refusal is known."""
 
         def __init__(self, rig: Rig) -> None:
-            self.rig, self.pacer, self.first = rig, rig.service._dispatcher._pacer, True
+            self.rig, self.pacer, self.first = rig, rig.service.commands._dispatcher._pacer, True
 
         async def permit(self, op: str, within_ns: int | None = None) -> None:
             first, self.first = self.first, False
@@ -93,7 +93,7 @@ def test_a_burst_behind_a_revoked_token_waits_for_the_next_connection() -> None:
 
     async def body(rig: Rig) -> None:
         await rig.accepted("O-0")
-        rig.service._dispatcher._pacer = OneThenTheRest(rig)
+        rig.service.commands._dispatcher._pacer = OneThenTheRest(rig)
         before = rig.x.obtained()
         rig.x.control("expire_tokens")
         orders = [rig.submit(f"O-{n}") for n in range(1, 11)]
@@ -220,7 +220,7 @@ def test_a_mute_private_stream_is_seen_through_by_the_engines_open_order_check()
         await until(rig.x.acted, "the peer is mute")
         rig.x.cross("O-1", "0.004")
         rig.x.cross("O-2")
-        await rig.service.order_reports(True, None)
+        await rig.service.reports.order_reports(True, None)
         await rig.status(resting, "PARTIALLY_FILLED")
         await rig.status(taken, "FILLED")
         rig.service.query_account()

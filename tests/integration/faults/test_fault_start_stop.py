@@ -63,7 +63,7 @@ def test_an_account_with_a_past_is_taken_over_whole(
     async def body(rig: Rig) -> None:
         assert rig.differences().none, rig.differences()
         # Told once by the mass status, and not again by the stream or by a second question.
-        parts = await rig.service.mass_status(None)
+        parts = await rig.service.reports.mass_status(None)
         trades = Counter(one.trade_id.value for one in parts.fills)
         assert set(trades.values()) == {1}
         assert set(trades) == {one.id for one in rig.x.ledger.fills(rig.x.account)}
@@ -71,7 +71,7 @@ def test_an_account_with_a_past_is_taken_over_whole(
         assert set(names.values()) == {1}
         # The fills explain the positions; said twice, the engine would make fills up over a flip of sides.
         assert signed(parts.positions) == {}
-        assert signed(await rig.service.position_reports()) == {
+        assert signed(await rig.service.reports.position_reports()) == {
             market: rig.x.exchange.position(rig.x.account, market).quantity for market in (BTC, ETH)
         }
         rig.engine.mass(parts)
@@ -96,12 +96,12 @@ def test_a_position_without_an_order_is_reported_and_no_alarm() -> None:
         x.exchange.set_position(x.account, BTC, Decimal("0.25"), Decimal(83000))
 
     async def body(rig: Rig) -> None:
-        assert signed(await rig.service.position_reports()) == {BTC: Decimal("0.25")}
+        assert signed(await rig.service.reports.position_reports()) == {BTC: Decimal("0.25")}
         order = rig.submit("O-1", "SELL", "0.1", "83000.0", reduce_only=True)
         await rig.status(order, "ACCEPTED")
         rig.x.cross("O-1")
         await rig.status(order, "FILLED")
-        assert signed(await rig.service.position_reports()) == {BTC: Decimal("0.15")}
+        assert signed(await rig.service.reports.position_reports()) == {BTC: Decimal("0.15")}
         rig.x.drop()
         await rig.down()
         await rig.live()
@@ -126,9 +126,9 @@ def test_a_mass_status_raises_when_one_page_fails(
             "F19", points=["request"], label=label, times=99, trigger={"nth": page}, status=502
         )
         with pytest.raises(VenuekitError):
-            await rig.service.mass_status(None)
+            await rig.service.reports.mass_status(None)
         rig.x.simulator.faults.lift(number)
-        rig.engine.mass(await rig.service.mass_status(None))
+        rig.engine.mass(await rig.service.reports.mass_status(None))
 
     run(body, before=past)
 
@@ -141,7 +141,7 @@ def test_fills_during_the_mass_status_are_told_once() -> None:
             try:
                 await rig.service.start()
                 x.fault("F20", points=["request"], label="GET *", delay_ms=60, times=20)
-                asking = asyncio.ensure_future(rig.service.mass_status(None))
+                asking = asyncio.ensure_future(rig.service.reports.mass_status(None))
                 for part in range(8):
                     await asyncio.sleep(0.02)
                     x.cross("OPEN-1", "0.001")

@@ -163,12 +163,12 @@ def test_a_read_is_tried_three_times_and_no_more(fault: dict) -> None:
     async def body(rig: Rig) -> None:
         before = rig.x.sent(POSITIONS)
         rig.x.fault(**fault, label=POSITIONS, times=2)
-        assert await rig.service.position_reports() == []
+        assert await rig.service.reports.position_reports() == []
         assert rig.x.sent(POSITIONS) - before == 3, "two that failed, one that did not"
         before = rig.x.sent(POSITIONS)
         rig.x.fault(**fault, label=POSITIONS, times=50)
         with pytest.raises(Exception, match=r"positions|503|429|answered"):
-            await rig.service.position_reports()
+            await rig.service.reports.position_reports()
         assert rig.x.sent(POSITIONS) - before == 3, "empty never stands for an error"
 
     run(body, timeouts_ms={"positions": 300})
@@ -178,7 +178,7 @@ def test_retry_after_is_waited_for() -> None:
     async def body(rig: Rig) -> None:
         rig.x.fault("F18", points=["request"], label=POSITIONS, retry_after="1")
         started = rig.venue.clock.mono_ns()
-        await rig.service.position_reports()
+        await rig.service.reports.position_reports()
         assert rig.venue.clock.mono_ns() - started >= 1_000_000_000
 
     # The policy caps what a venue may ask for; here it may ask for two seconds.

@@ -222,11 +222,10 @@ def test_fills_that_never_come_hide_no_difference_of_another_market() -> None:
         positions=bench.positions,
         symbols=bench.symbols,
         semantics=bench.tracker.semantics,
+        scope=TaskScope("test", bench.counters, logging.getLogger("venuekit.test")),
         clock=bench.clock,
         counters=bench.counters,
         log=logging.getLogger("venuekit.test"),
-        on_news=lambda *_: None,
-        on_doubt=lambda: None,
     )
 
     def compared() -> bool:
@@ -271,8 +270,10 @@ class Pages:
 
 def _reads(source: Pages, answers: list | None = None) -> AccountReads:
     counters, log = CounterTable(), logging.getLogger("venuekit.test")
-    take = (lambda key, answer: answers.append((key, answer))) if answers is not None else (lambda *_: None)
-    return AccountReads(source, TaskScope("test", counters, log), counters, log, take)
+    reads = AccountReads(source, TaskScope("test", counters, log), counters, log)
+    if answers is not None:
+        reads.on_answer = lambda key, answer: answers.append((key, answer))
+    return reads
 
 
 def test_pages_are_read_to_the_end_and_a_circle_is_an_error() -> None:
@@ -328,7 +329,8 @@ def test_an_answer_that_breaks_something_keeps_no_other_order_from_being_asked_a
 
     async def body() -> None:
         counters, log = CounterTable(), logging.getLogger("venuekit.test")
-        reads = AccountReads(Pages({}), TaskScope("test", counters, log), counters, log, take)
+        reads = AccountReads(Pages({}), TaskScope("test", counters, log), counters, log)
+        reads.on_answer = take
         for n in range(6):
             reads.look_up(LookUp(f"O-{n}", WireIds(client_order_id=f"O-{n}"), 0))
         for _ in range(100):

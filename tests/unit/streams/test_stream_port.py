@@ -219,7 +219,7 @@ def test_two_ports_over_one_stream_never_take_each_others_replies():
         starting = asyncio.ensure_future(session.start())
         await world.run()
         await starting
-        ports = service._dispatcher._ports
+        ports = service.commands._dispatcher._ports
         create = asyncio.ensure_future(ports["orders"].send(ORDER))
         cancel = asyncio.ensure_future(ports["cancels"].send(CANCEL))
         await world.run()
