@@ -365,6 +365,7 @@ class OrderTracker:
             self.counters.inc("fills.before_baseline")
             return []
         order.hear(Heard.SHOWN)
+        order.known(now)
         known = order.waiting.get(fill.trade_key)
         if known is None or known.fee is None:
             order.waiting[fill.trade_key] = fill
@@ -633,7 +634,8 @@ class OrderTracker:
             for fill in ready_fills(order) if order.told is OrderStatus.VOIDED else ():
                 actions += self._set_aside(order, fill, now)
         if order.ended:
-            order.cancel = None
+            # Told that it ended, whoever asked has an answer.
+            order.cancel, order.answer_wanted = None, False
             self._retire(order)
         cancel = order.cancel if order.ids.venue_order_id is not None else None
         if cancel is not None and cancel.hear(Heard.NAMED) is Then.SEND:

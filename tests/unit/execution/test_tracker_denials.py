@@ -10,7 +10,7 @@ from tracker_bench import Bench
 
 from venuekit.interfaces.orders import Received
 from venuekit.interfaces.reconciliation import NotFound
-from venuekit.interfaces.records import WireIds
+from venuekit.interfaces.records import FillKind, WireIds
 
 ABSENT = NotFound(conclusive=True)
 LISTS = {"lookup_settles_ms": 2_000, "history_lag_ms": 5_000}
@@ -44,7 +44,7 @@ def test_what_was_denied_before_the_receipt_does_not_count_after_it(receipt: Cal
         asked(bench)
         bench.wait(1)
     assert bench.events() == ["submitted"], "the open list may not show it yet"
-    bench.see(OrderStatus.ACCEPTED, filled="0")
+    opened(bench)
     assert bench.events() == ["submitted", "accepted"]
 
 
@@ -56,13 +56,37 @@ def test_a_receipt_is_not_believed_for_ever() -> None:
     assert bench.events() == ["submitted", "rejected"]
 
 
-def test_a_denial_from_before_the_order_was_shown_makes_no_alarm_of_the_next() -> None:
+def opened(bench: Bench) -> None:
+    bench.see(OrderStatus.ACCEPTED, filled="0")
+
+
+def filled(bench: Bench) -> None:
+    bench.fill("t1", "0.400")
+
+
+@pytest.mark.parametrize("shown", [opened, filled])
+def test_a_denial_from_before_the_order_was_shown_makes_no_alarm_of_the_next(
+    shown: Callable[[Bench], None],
+) -> None:
     bench = Bench(**LISTS)
     bench.order()
     asked(bench)
     bench.wait(7)
-    bench.see(OrderStatus.ACCEPTED, filled="0")
+    shown(bench)
     asked(bench)
     assert bench.engine.alarms == [], "it may have ended just now, and history lags"
     bench.wait(20, answer=ABSENT)
     assert [kind for kind, _ in bench.engine.alarms] == ["order_vanished"]
+
+
+def test_an_execution_without_an_order_is_asked_about_no_more_once_it_was_told() -> None:
+    """Its fee came late, so it stood open when the open list was read, which never has it."""
+    bench = Bench(**LISTS)
+    bench.fill("L7", "0.400", ids=WireIds(), kind=FillKind.TRANSFER, fee=None)
+    bench.do(bench.tracker.query("transfer-L7", bench.now))
+    bench.fill("L7", "0.400", ids=WireIds(), kind=FillKind.TRANSFER)
+    bench.do(bench.tracker.apply_look_up("transfer-L7", ABSENT, bench.now))
+    assert bench.events("HV-transfer-L7") == ["accepted", "filled 0.400@100.0 L7"]
+    before = len(bench.look_ups)
+    bench.wait(60, answer=ABSENT)
+    assert len(bench.look_ups) == before
