@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 JOBS ?= 2
 
-.PHONY: help setup test crash seeds soak lint format demo bench fuzz vectors independent clean distclean
+.PHONY: help setup test crash seeds lives soak lint format demo bench fuzz vectors independent clean distclean
 
 help:
 	@echo "setup        make .venv with everything pinned"
@@ -11,6 +11,7 @@ help:
 	@echo "crash        200 kills of a node, each at a point of its journal or at random"
 	@echo "soak         an hour of trading with a fault every 30 seconds: what grows (SECS=600, ARGS=--write)"
 	@echo "seeds        the swarm on virtual time, seed after seed for ten minutes (SEED, COUNT, MINUTES)"
+	@echo "lives        orders at a venue on paper, told over bad roads: 20,000 lives (SEED, COUNT)"
 	@echo "lint         ruff, mypy --strict, import contracts"
 	@echo "format       let ruff fix what it can"
 	@echo "bench        the table of ratios"
@@ -36,6 +37,10 @@ soak: setup
 
 seeds: setup
 	@$(PY) tests/swarm/seeds.py --seed $(or $(SEED),1) --count $(or $(COUNT),10000) --minutes $(or $(MINUTES),10) --jobs $(JOBS)
+
+lives: setup
+	@VENUEKIT_LIVES_FROM=$(or $(SEED),1) VENUEKIT_LIVES=$(or $(COUNT),20000) \
+		$(PY) -m pytest -q -n $(JOBS) tests/properties/test_order_lives.py $(ARGS)
 
 lint: setup
 	@$(PY) -m ruff check .
