@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -12,6 +13,15 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parent / "plugins"
+
+
+def pytest_collection_finish() -> None:
+    """What all tests share, modules and the tests themselves, lives to the end: no collector need walk it.
+
+    Many tests collect garbage to hear of what was left behind; over everything that is a tenth of a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def write_dist_info(project: Path, site: Path) -> None:

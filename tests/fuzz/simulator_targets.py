@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 
@@ -315,10 +315,11 @@ _QUERY = {
 }
 
 
-def _headers(mutator: Mutator) -> dict[str, str]:
+@cache
+def _good_headers() -> Mapping[str, str]:
     address = _demo_address()
     digest = proofs.auth_hash(CHAIN_ID, address, TS // 10**9, TS // 10**9 + 180)
-    found = {
+    return {
         "authorization": "Bearer {token}",
         "content-type": "application/json",
         "paradex-starknet-account": hex(address),
@@ -327,6 +328,10 @@ def _headers(mutator: Mutator) -> dict[str, str]:
         "paradex-signature-expiration": str(TS // 10**9 + 180),
         "paradex-ethereum-account": "0x" + "0" * 40,
     }
+
+
+def _headers(mutator: Mutator) -> dict[str, str]:
+    found = dict(_good_headers())
     if mutator.chance(0.3):
         name = mutator.pick(sorted(found))
         found[name] = mutator.text(found[name])
