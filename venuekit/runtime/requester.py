@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from venuekit.core.retry import Next, after_failure, after_reply
-from venuekit.errors import SendFailed
+from venuekit.errors import SendFailed, VenuekitError
 from venuekit.interfaces.manifest import Manifest, OpKind, Says
-from venuekit.interfaces.request import HttpRequest, Reply, Request, RequestPort, nothing_sent
+from venuekit.interfaces.request import Evidence, HttpRequest, Reply, Request, RequestPort, nothing_sent
 from venuekit.runtime.pacer import Pacer
+from venuekit.runtime.tasks import bounded
 
 if TYPE_CHECKING:
     from venuekit.interfaces.retry import RetryPolicy
@@ -89,7 +90,7 @@ class Requester:
     async def _once(self, request: Request, on_sent: Callable[[], None]) -> Reply:
         token: Token | None = None
         if isinstance(request, HttpRequest) and request.private and self.tokens is not None:
-            token = await self.tokens.get()
+            token = await self._token(self.tokens, request.op)
             request = self.tokens.auth.attach(request, token)
         self._counters.inc("requests.sent")
         try:
@@ -101,6 +102,20 @@ class Requester:
         if token is not None and self.tokens is not None and self._says(reply) is Says.AUTH:
             self.tokens.refused(token)
         return reply
+
+    async def _token(self, tokens: TokenKeeper, op: str) -> Token:
+        """A valid token; a command that gets none in its own time has not left, whatever the asking did."""
+        operation = self._operations[op]
+        if operation.kind is not OpKind.COMMAND:
+            return await tokens.get()
+        try:
+            async with bounded(self._clock, operation.timeout_ms * 1_000_000):
+                return await tokens.get()
+        except TimeoutError:
+            why = f"none within {operation.timeout_ms} ms"
+            raise SendFailed(f"{op} has no token: {why}", evidence=Evidence.NOT_SENT) from None
+        except VenuekitError as error:
+            raise SendFailed(f"{op} has no token: {error.message}", evidence=Evidence.NOT_SENT) from error
 
     def _says(self, reply: Reply) -> Says | None:
         """What the reply proves about a read; a command's body is read by the venue's codec.

@@ -416,15 +416,42 @@ def test_a_public_request_carries_no_token():
     asyncio.run(run())
 
 
-def test_a_token_that_cannot_be_had_ends_the_request_before_the_wire():
+@pytest.mark.parametrize(
+    "error", [AuthNeeded("refused"), SendFailed("no reply", evidence=Evidence.MAYBE_SENT)]
+)
+def test_a_token_that_cannot_be_had_ends_the_request_before_the_wire(error):
     async def run():
         clock = ManualClock()
         auth = Auth(clock)
-        auth.error = AuthNeeded("refused")
+        auth.error = error
         port = Port()
-        with pytest.raises(AuthNeeded):
-            await requester(port, clock, auth=auth).send(HttpRequest("submit", "POST", "/x", private=True))
+        asking = requester(port, clock, auth=auth, attempts=1)
+        with pytest.raises(type(error)):
+            await asking.send(HttpRequest("read", "GET", "/x", private=True))
+        # What was in doubt is the asking for a token: of the command itself nothing has left.
+        with pytest.raises(SendFailed, match="submit has no token: ") as caught:
+            await asking.send(HttpRequest("submit", "POST", "/x", private=True))
+        assert caught.value.evidence is Evidence.NOT_SENT
         assert port.seen == []
+
+    asyncio.run(run())
+
+
+def test_a_command_waits_for_a_token_no_longer_than_for_its_reply():
+    async def run():
+        clock = ManualClock()
+        auth = Auth(clock)
+        auth.gate = asyncio.Event()
+        port = Port(Reply(200, b""))
+        asking = requester(port, clock, auth=auth)
+        task = asyncio.create_task(asking.send(HttpRequest("submit", "POST", "/x", private=True)))
+        with pytest.raises(SendFailed, match="none within 10000 ms") as caught:
+            await finish(clock, task)
+        assert caught.value.evidence is Evidence.NOT_SENT
+        # The one who asks for a token goes on: the next command has it.
+        auth.gate.set()
+        await asking.send(HttpRequest("submit", "POST", "/x", private=True))
+        assert (auth.flights, len(port.seen)) == (1, 1)
 
     asyncio.run(run())
 
