@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from typing import Any
@@ -26,6 +27,7 @@ async def _hang(_service: Any) -> None:
 async def _announce(rig: fake.BridgeRig) -> None:
     await rig.until(rig.recorder.is_running, "running")
     logging.getLogger("venuekit.spoken").warning("a word from below")
+    _say(f"looked through: {len(gc.get_objects()) < 10_000}")
     _say("running")
 
 
@@ -45,6 +47,7 @@ def main(mode: str) -> int:
         said = asyncio.ensure_future(_announce(rig))
         ending = await run_until_signalled(node)
         await said
+        _say(f"left out: {gc.get_freeze_count()}")
         _say(f"ended {ending.code} {' '.join(ending.unresolved)}")
         return ending.code
 

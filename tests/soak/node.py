@@ -29,7 +29,7 @@ from venuekit.core.fills import FillBook
 from venuekit.core.orders import OrderTracker
 from venuekit.host.config import load_config
 from venuekit.host.open import OpenedVenue
-from venuekit.nautilus.node import VenueNode
+from venuekit.nautilus.node import VenueNode, run_until_signalled
 from venuekit.runtime.journal import MemoryJournal
 from venuekit.runtime.journal_entries import Replay
 
@@ -219,7 +219,7 @@ async def main(args: argparse.Namespace) -> int:
     watch = Watch(node, trader, events, args.config.parent / "journals", args.trace)
     driving = asyncio.create_task(watch.run(args.sample_secs))
     driving.add_done_callback(lambda _: node.handle.stop())
-    ending = await node.run()
+    ending = await run_until_signalled(node)
     await driving
     node.dispose()
     say("ended", code=ending.code, message=ending.message)

@@ -267,10 +267,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--warm-secs", type=float, default=1200, help="before growth counts (a third at most)"
     )
-    parser.add_argument("--every-ms", type=int, default=250, help="an order or a cancel every so often")
+    parser.add_argument("--every-ms", type=int, default=1000, help="an order or a cancel every so often")
     parser.add_argument("--cycle-secs", type=float, default=CYCLE_SECS, help="each market is flat once in it")
-    parser.add_argument("--orders", type=int, default=1000, help="ended orders that are kept")
-    parser.add_argument("--fills", type=int, default=1200, help="delivered fills that are kept")
+    parser.add_argument("--orders", type=int, default=300, help="ended orders that are kept")
+    parser.add_argument("--fills", type=int, default=400, help="delivered fills that are kept")
     parser.add_argument("--compare-ms", type=int, default=0, help="instead of the venue's own")
     parser.add_argument("--line-secs", type=float, default=60, help="a line of progress every so often")
     parser.add_argument("--calm-secs", type=float, default=15, help="quiet before the last count")
