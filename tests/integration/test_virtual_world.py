@@ -115,6 +115,32 @@ def test_what_died_is_remembered_by_a_file(tmp_path: Path) -> None:
     run_virtual(3, body, journal=opened, settle=False)
 
 
+@pytest.mark.parametrize("secs", [25, 45])
+def test_an_order_that_ended_just_before_it_was_first_asked_for_is_not_rejected(secs: int) -> None:
+    """Nothing can be read for so long after a submit; history trails by 4.5 s, and may by 5."""
+
+    async def body(world: World) -> None:
+        rig, x = world.rig, world.x
+        always = {"trigger": {"chance": 1.0}, "times": 100_000}
+        x.fault("F16", points=["out"], **always)
+        x.fault("F02", points=["connect"], **always)
+        x.fault("F19", points=["request"], lasts_ms=secs * 1_000, status=503, **always)
+        order = rig.submit("O-1")
+        await world.wait(secs)
+        assert len(x.orders("O-1")) == 1, "it rests"
+        asked = rig.service._tracker.get("O-1").look_due_ns
+        assert rig.count("lookups.failed") > 3 and not rig.count("lookups.not_found")
+        await world.wait((asked - rig.clock.mono_ns()) / 1e9 - 0.1)
+        x.cross("O-1")
+        await until(lambda: rig.count("lookups.not_found"), "denied: open no more, history later")
+        await until(lambda: order.status == OrderStatus.FILLED, "it was filled", 20)
+        x.lift()
+        await rig.live()
+        assert not rig.engine.alarms
+
+    run_virtual(1, body, sim={"history_lag_ms": "4500"})
+
+
 def test_a_journal_is_free_after_a_start_that_failed_and_as_it_was_after_a_kill(tmp_path: Path) -> None:
     owner = Owner("PARADEX", "simulator", "demo")
     path = tmp_path / "j.journal"

@@ -86,6 +86,10 @@ class Agenda:
         if not hurry and not asks:
             return None
         back_off = min(SOON_NS << min(order.look_tries, 6), _LOOK_CAP_NS)
+        if order.denied_late_ns is not None:
+            # Denied once more after this, it is decided.
+            wait_ns = order.denied_late_ns + self.settle_ns - now.mono_ns
+            back_off = min(back_off, wait_ns) if wait_ns > 0 else back_off
         if hurry or Ask.SOON in asks:
             return back_off
         return max(back_off, self.semantics.lookup_settles_ms * _MS)

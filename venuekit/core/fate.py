@@ -46,7 +46,7 @@ class Heard(Enum):
     DECLINED = "a record: it ended as refused, with nothing filled"
     SILENT = "a look-up that failed, or brought nothing that proves anything"
     DENIED_EARLY = "a look-up that should have found it did not, asked too early to be sure"
-    DENIED = "the same, asked late enough"
+    DENIED = "the same, asked late enough, and again once history shows what had ended by then"
     DENIED_OFTEN = "the same, the third time in a row"
     NAME_TAKEN = "a look-up asked late enough: another order has the id"
     OPEN_STILL = "a look-up asked late enough: the order is open"

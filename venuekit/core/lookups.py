@@ -36,11 +36,15 @@ _DENIALS_AFTER_RECEIPT = 3
 def denied_existence(
     order: Tracked, asked: Moment, now: Moment, agenda: Agenda, counters: Counters
 ) -> list[Action]:
-    """A conclusive not-found: it proves a refusal only when it was asked late enough to see the order."""
+    """A conclusive not-found: it proves a refusal only when it was asked late enough to see the order.
+
+    So it is asked twice: when it was denied first it may have ended a moment ago, and history lags.
+    """
     order.denied_existence += 1
     settled = _settled(order, asked, agenda)
     often = order.denied_existence >= _DENIALS_AFTER_RECEIPT
-    then = order.hear((Heard.DENIED_OFTEN if often else Heard.DENIED) if settled else Heard.DENIED_EARLY)
+    sure = settled and order.fate is not Fate.SEEN and _denied_long_ago(order, asked, agenda)
+    then = order.hear((Heard.DENIED_OFTEN if often else Heard.DENIED) if sure else Heard.DENIED_EARLY)
     if then is Then.REJECT:
         counters.inc("orders.proven_absent")
         closed = close_modifies(order, now)
@@ -48,10 +52,20 @@ def denied_existence(
     return _vanished(order, settled, asked, now, agenda) if then is Then.VANISHED else []
 
 
+def _denied_long_ago(order: Tracked, asked: Moment, agenda: Agenda) -> bool:
+    """True when it was denied late enough before, and what had ended by then shows by now."""
+    if order.denied_late_ns is None:
+        order.denied_late_ns = asked.mono_ns
+    return asked.mono_ns - order.denied_late_ns >= agenda.settle_ns
+
+
 def _vanished(order: Tracked, settled: bool, asked: Moment, now: Moment, agenda: Agenda) -> list[Action]:
     if settled and agenda.over(order.ids.ends, asked):
-        if order.denied_existence == 1:
+        if order.denied_late_ns is None:
+            order.denied_late_ns = asked.mono_ns
             return [FetchFills(max(0, order.began_ns - agenda.settle_ns))]
+        if not _denied_long_ago(order, asked, agenda):
+            return []
         order.ending = Ending(OrderStatus.EXPIRED, now.wall_ns, None, "expired in silence", confirmed=True)
     elif order.denied_existence == 1:
         order.denied_mono_ns = asked.mono_ns

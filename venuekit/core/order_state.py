@@ -301,6 +301,8 @@ class Tracked:
     """When the venue last said that it has the order: what it denied before proves nothing."""
     denied_mono_ns: int = 0
     """When the first of them was asked for."""
+    denied_late_ns: int | None = None
+    """When it was first asked for late enough, and denied; monotonic, None once it was found again."""
     retry_ns: int | None = None
     """A report was not taken; offer it again then."""
     retry_tries: int = 0
@@ -329,7 +331,7 @@ class Tracked:
 
     def known(self, now: Moment) -> None:
         """The venue says that it has the order, or had it: from here on it may begin to deny it."""
-        self.denied_existence, self.known_mono_ns = 0, now.mono_ns
+        self.denied_existence, self.denied_late_ns, self.known_mono_ns = 0, None, now.mono_ns
 
     @property
     def began_ns(self) -> int:

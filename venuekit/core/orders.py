@@ -405,7 +405,7 @@ class OrderTracker:
         order.look_tries += 1
         if isinstance(answer, NotFound):
             return self._not_found(order, answer, asked, now)
-        order.denied_existence = 0
+        order.denied_existence, order.denied_late_ns = 0, None
         if foreign(order, answer.record) or self._other_id(order, answer.record.ids):
             taken = self._take(self._foreign(answer.record, order), answer.record, now)
             proof = name_taken(order, answer.record, asked, now, self._agenda)

@@ -40,8 +40,8 @@ def seen(status: OrderStatus, **facts: object) -> Does:
     return lambda b: b.see(status, **{"filled": "0", "at": 5, **facts})
 
 
-def looked(*answers: object, wait: int = 0) -> Does:
-    """Look-ups that were asked so many seconds later, all answered at once; None is a failure."""
+def looked(*answers: object, wait: int = 0, apart: int = 0) -> Does:
+    """Look-ups asked so many seconds later and so many apart, answered at once; None is a failure."""
 
     def does(bench: Bench) -> None:
         bench.clock.advance(wait * S)
@@ -51,6 +51,7 @@ def looked(*answers: object, wait: int = 0) -> Does:
                 bench.do(bench.tracker.apply_look_up_failed("O-1", bench.now))
             else:
                 bench.do(bench.tracker.apply_look_up("O-1", found, bench.now))
+            bench.clock.advance(apart * S)
 
     return does
 
@@ -140,13 +141,18 @@ SUBMIT_ROWS: list[Row] = [
         "asked before the lists must show it; an order that was open and is denied is never ended by that",
     ),
     (
-        Heard.DENIED, looked(ABSENT, wait=LATE_S),
-        "local flying received refused seen refused", "- - - r - -",
+        Heard.DENIED_EARLY, looked(ABSENT, ABSENT, ABSENT, wait=LATE_S, apart=1),
+        "local flying received unknown seen refused", "- - - - - -",
+        "it may have ended just before it was denied first, and history may lag by five seconds",
+    ),
+    (
+        Heard.DENIED, looked(ABSENT, ABSENT, wait=LATE_S, apart=5),
+        "local flying received refused seen refused", "- - - r ! -",
         "a proof for what got no reply; a reply is waited for, and a receipt outweighs two denials",
     ),
     (
-        Heard.DENIED_OFTEN, looked(ABSENT, ABSENT, ABSENT, wait=LATE_S),
-        "local flying refused refused seen refused", "- - r r - -",
+        Heard.DENIED_OFTEN, looked(ABSENT, ABSENT, ABSENT, wait=LATE_S, apart=3),
+        "local flying refused refused seen refused", "- - r r ! -",
         "the third time in a row; what was open may have ended a moment ago, and history lags",
     ),
     (

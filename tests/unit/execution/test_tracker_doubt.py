@@ -246,6 +246,11 @@ def test_an_answer_proves_what_its_own_question_was_late_enough_for() -> None:
     bench.do(bench.tracker.apply_look_up("O-1", absent, bench.now, early))
     assert bench.events() == ["submitted"]
     bench.do(bench.tracker.apply_look_up("O-1", absent, bench.now, bench.now))
+    bench.wait(2.9)
+    bench.do(bench.tracker.apply_look_up("O-1", absent, bench.now, bench.now))
+    assert bench.events() == ["submitted"], "it may have ended just before the first of the two"
+    bench.wait(0.1)
+    bench.do(bench.tracker.apply_look_up("O-1", absent, bench.now, bench.now))
     assert bench.events() == ["submitted", "rejected"]
 
 
@@ -662,8 +667,29 @@ def test_silence_after_the_last_block_reads_the_fills_before_it_is_an_end() -> N
     bench.wait(0.3, answer=gone)
     assert (len(bench.look_ups), len(bench.fetches)) == (1, 1)
     assert bench.events() == ["submitted", "accepted"]
+    bench.wait(4.5, answer=gone)
+    assert bench.events() == ["submitted", "accepted"], "filled in its last block, history may show it now"
     bench.wait(1, answer=gone)
     assert bench.events() == ["submitted", "accepted", "expired"]
+
+
+@pytest.mark.parametrize("shown", ["as open", "by a fill"])
+def test_what_was_denied_before_it_was_shown_says_nothing_of_its_end(shown: str) -> None:
+    bench, gone = Bench(), NotFound(conclusive=True)
+    bench.order(ids=WireIds(client_order_id="O-1", ends=AfterHeight(50)))
+    bench.do(bench.tracker.apply_submit_failed("O-1", Evidence.MAYBE_SENT, "timeout", bench.now))
+    bench.wait(8, answer=gone)
+    assert bench.events() == ["submitted"], "denied once late enough"
+    if shown == "as open":
+        bench.see(OPEN, filled="0", at=0)
+    else:
+        bench.fill("t1", "0.400", at=5)
+    before = len(bench.fetches)
+    bench.clock.advance(10 * S)
+    bench.do(bench.tracker.apply_tick(Tick(51, 0), bench.now))
+    bench.wait(0.3, answer=gone)
+    assert "expired" not in bench.events(), "its fills are read first"
+    assert len(bench.fetches) == before + 1
 
 
 def test_positions_are_not_compared_while_fills_are_under_way() -> None:
