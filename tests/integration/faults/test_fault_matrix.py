@@ -191,5 +191,5 @@ def test_a_cancel_ends_in_one_end(route: str, way: Way) -> None:
         assert cancels(rig) - before == (0 if way.arrives else 3)
         assert [ends(rig, name) for name in ("ONE", "ALL-0", "ALL-1", "ALL-2")] == [1, 1, 1, 1]
 
-    run(body, timeouts_ms=QUICK, own={"order_route": route}, sim={"cancel_delay_ms": "20", "jitter_ms": "0"})
+    run(body, timeouts_ms=QUICK, own={"order_route": route}, sim={"cancel_delay_ms": "100", "jitter_ms": "0"})
 
