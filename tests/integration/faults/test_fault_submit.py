@@ -14,6 +14,7 @@ from paradex_rig import BTC_ID, Exchange, Rig, run, until
 from relay import TcpRelay, tcp_relay
 
 from venuekit.interfaces.stream import DataKind
+from venuekit.runtime.journal import MemoryJournal
 
 SUBMIT = '*"order.create"*'
 QUICK_RPC = {"submit": 400, "cancel": 400}
@@ -35,6 +36,21 @@ def test_a_submit_whose_connection_ends_right_after_the_reply() -> None:
         await rig.accepted("O-2")
 
     run(body, data=True, timeouts_ms=QUICK_RPC)
+
+
+def test_the_venues_id_is_on_record_with_the_reply_whatever_the_stream_tells() -> None:
+    journal = MemoryJournal()
+
+    async def body(rig: Rig) -> None:
+        rig.x.fault("F16", points=["out"], label="orders.ALL", times=50)
+        order = rig.submit("O-1")
+        await until(lambda: rig.count("replies.submit.received"), "the reply, and nothing else")
+        (entry,) = journal.open_intents()
+        assert entry.ids["venue_order_id"] == rig.x.order("O-1").id
+        assert order.status == OrderStatus.SUBMITTED
+        rig.x.lift()
+
+    run(body, journal=journal)
 
 
 def test_a_submit_that_the_venue_reads_late_is_not_rejected_before() -> None:

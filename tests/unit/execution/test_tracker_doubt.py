@@ -508,6 +508,17 @@ def test_an_order_of_an_earlier_run_is_left_to_the_mass_status() -> None:
     assert fresh.engine.log == [], "the mass status told of it"
 
 
+def test_every_venue_id_that_an_order_has_had_is_on_record() -> None:
+    bench = Bench(modify_replaces_id=True)
+    facts = facts_of(bench.order())
+    bench.journal.intent([Intent("submit", "place", facts, {"client_order_id": "O-1"}, T0)])
+    bench.see(OPEN, vid="1", filled="0")
+    bench.see(OPEN, vid="2", filled="0")
+    bench.fill("t1", "0.400", vid="2")
+    (entry,) = bench.journal.open_intents()
+    assert tracked_of_intent(entry).legs == ["1", "2"]
+
+
 def test_every_venue_id_that_an_order_has_had_still_names_it_in_the_next_run() -> None:
     bench = Bench()
     journal = MemoryJournal()
