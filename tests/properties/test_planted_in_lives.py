@@ -45,6 +45,7 @@ def count_a_failed_delivery_as_done(patch: Patch) -> None:
 
 def reject_at_the_first_not_found(patch: Patch) -> None:
     patch.setattr(lookups, "_settled", lambda *_: True)
+    patch.setattr(lookups, "_denied_long_ago", lambda *_: True)
     patch.setattr(lookups, "_DENIALS_AFTER_RECEIPT", 1)
 
 
