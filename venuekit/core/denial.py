@@ -6,6 +6,7 @@ Codes are Nautilus's standard denial reasons where one fits.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from nautilus_trader.model import ContingencyType, OrderType, TimeInForce, TriggerType
@@ -195,9 +196,15 @@ def _deny_client_id(order: Order, manifest: Manifest) -> Denied | None:
     name = order.client_order_id.value
     if len(name) > rules.client_id_max:
         return Denied("INVALID_CLIENT_ORDER_ID", f"{name} is longer than {rules.client_id_max} characters")
-    if re.fullmatch(rules.client_id_pattern, name) is None:
+    if _compiled(rules.client_id_pattern).fullmatch(name) is None:
         return Denied("INVALID_CLIENT_ORDER_ID", f"{name} does not match {rules.client_id_pattern}")
     return None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """`re` keeps it as well, and takes longer to find it than to match."""
+    return re.compile(pattern)
 
 
 def _deny_notional(order: Order, instrument: Instrument) -> Denied | None:

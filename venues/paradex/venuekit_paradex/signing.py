@@ -48,11 +48,17 @@ def parse_felt(value: int | str | bytes) -> int:
 
 
 _EIGHT_DECIMALS = Decimal("1e-8")
+_PLAIN_DIGITS = 40
+"""So long may a text be that is read without `Decimal`, which an order would meet four times."""
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
 
 
 def parse_quanta(value: Decimal | str) -> int:
     """A price or size in units of 1e-8, exactly; raises BadValue when negative, finer or not a number."""
+    if isinstance(value, str) and len(value) <= _PLAIN_DIGITS and value.isascii():
+        whole, _, part = value.partition(".")
+        if whole.isdigit() and len(part) <= 8 and (not part or part.isdigit()):
+            return int(whole + part.ljust(8, "0"))
     try:
         exact = _EXACT.create_decimal(value).quantize(_EIGHT_DECIMALS, context=_EXACT)
     except (ArithmeticError, ValueError):

@@ -212,6 +212,9 @@ def test_market_types_sign_price_zero(order_type: str) -> None:
     [
         ("0", 0),
         ("0.00000001", 1),
+        ("1.5", 150_000_000),
+        (".5", 50_000_000),
+        ("5.", 500_000_000),
         ("1e-8", 1),
         ("1E+3", 100_000_000_000),
         ("0.10000000000000000000", 10_000_000),
@@ -226,7 +229,8 @@ def test_amounts_become_whole_quanta_exactly(text: str, quanta: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0.000000001", "-1", "-0.00000001", "NaN", "inf", "", "1,5", "0x10", "1e999999"]
+    "text",
+    ["0.000000001", "-1", "-0.00000001", "NaN", "inf", "", "1,5", "0x10", "1e999999", ".", "1.-5", "1..5"],
 )
 def test_amounts_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(BadValue):
