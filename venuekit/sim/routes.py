@@ -17,19 +17,19 @@ Handler = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
 class Routes:
     """Path templates such as `/v1/orders/{id}`; literal segments win over parameters."""
 
-    _table: list[tuple[str, tuple[str, ...], Handler]] = field(factory=list)
+    _table: dict[tuple[str, int], list[tuple[tuple[str, ...], Handler]]] = field(factory=dict)
+    """By method and number of segments."""
 
     def add(self, method: str, template: str, handler: Handler) -> None:
         """Requests of this method and shape go to `handler`."""
-        self._table.append((method.upper(), _segments(template), handler))
+        segments = _segments(template)
+        self._table.setdefault((method.upper(), len(segments)), []).append((segments, handler))
 
     def find(self, method: str, path: str) -> tuple[Handler, dict[str, str]] | None:
         """The handler and its parameters, or None when no template of this method fits."""
-        segments, method = _segments(path), method.upper()
+        segments = _segments(path)
         best: tuple[Handler, dict[str, str]] | None = None
-        for known, template, handler in self._table:
-            if known != method or len(template) != len(segments):
-                continue
+        for template, handler in self._table.get((method.upper(), len(segments)), ()):
             params = _fit(template, segments)
             if params is not None and (best is None or len(params) < len(best[1])):
                 best = (handler, params)
@@ -38,7 +38,13 @@ class Routes:
     def methods(self, path: str) -> tuple[str, ...]:
         """Methods that have a template for this path, for a 405 answer."""
         segments = _segments(path)
-        return tuple(sorted({m for m, template, _ in self._table if _fit(template, segments) is not None}))
+        return tuple(
+            sorted(
+                method
+                for (method, length), known in self._table.items()
+                if length == len(segments) and any(_fit(one, segments) is not None for one, _ in known)
+            )
+        )
 
 
 def _segments(path: str) -> tuple[str, ...]:
@@ -46,8 +52,6 @@ def _segments(path: str) -> tuple[str, ...]:
 
 
 def _fit(template: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] | None:
-    if len(template) != len(segments):
-        return None
     params: dict[str, str] = {}
     for shape, part in zip(template, segments, strict=True):
         if shape.startswith("{") and shape.endswith("}"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from venuekit_paradex.onboarding import Subkeys
+from venuekit_paradex.sim import SIMULATOR
 from venuekit_paradex.time import ParadexTime
 
 from venuekit.cli.main import run
@@ -108,8 +109,7 @@ def test_reading_shows_every_field_exactly(rest):
 
 def _create(rest, monkeypatch, capsys, tmp_path, name):
     """A subkey is registered by the command, run in this process; its code and what it said."""
-    key = venuekit("sim", "paradex", "--demo-key").stdout.strip()
-    monkeypatch.setenv("DEMO", key)
+    monkeypatch.setenv("DEMO", SIMULATOR.demo_key())
     here = ("--name", name, "--save", str(tmp_path / name), "--yes", "--address", rest, "--json")
     code = run(["paradex", "keys", "create", "--key", "env:DEMO", *here])
     return code, capsys.readouterr()
