@@ -76,6 +76,7 @@ class PaperOrder:
     """Lots that were executed, without those that were taken back."""
     counted: int = 0
     """Lots that its rows say were executed."""
+    trimmed: bool = False
     fills: list[PaperFill] = field(factory=list)
     states: list[tuple[int, dict[str, object]]] = field(factory=list)
 
@@ -148,7 +149,7 @@ class PaperVenue:
     def trim(self, order: PaperOrder) -> None:
         """A lot less may be executed: it would turn the position, or trade with itself."""
         if order.lots - sum(one.lots for one in order.fills) > 1:
-            order.lots -= 1
+            order.lots, order.trimmed = order.lots - 1, True
             self._state(order, self._moment())
 
     def close(self, order: PaperOrder, reason: str) -> None:

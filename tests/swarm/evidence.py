@@ -49,6 +49,18 @@ def order_in_sbe(frame: bytes) -> dict[str, object] | None:
     }
 
 
+AT_ONCE_NS = 2_000_000_000
+"""A connection that is being ended closes by then; the next look at an order that waits may be later."""
+
+
+_ENDS = ("CANCELED", "EXPIRED", "FILLED", "REJECTED")
+
+
+def ends(line: Line) -> bool:
+    """True when this tells the end of an order."""
+    return line.of("event") == "rejected" or line.of("status") in _ENDS
+
+
 @define(eq=False)
 class Create:
     """One new order that left, and what came back for it."""
@@ -72,6 +84,8 @@ class Heard:
     """Fills that were told to be taken back."""
     absent: dict[str, set[str]] = field(factory=dict)
     """By client id: which reads since its last create did not know it."""
+    ended: dict[str, Line] = field(factory=dict)
+    """By client id: the frame that told the end of an order without a fill, which the engine awaits now."""
     _asked: dict[tuple[str, int, object], tuple[str, object]] = field(factory=dict)
 
     def take(self, line: Line) -> None:
@@ -112,14 +126,14 @@ class Heard:
     def _in(self, line: Line) -> None:
         said = line.json
         if said is None and isinstance(line.text, bytes):
-            self._row(line, order_in_sbe(line.text))
+            self._row(line, order_in_sbe(line.text), of_stream=True)
         if not isinstance(said, dict):
             return
         params = said.get("params")
         if said.get("method") == "subscription" and isinstance(params, dict):
             channel, row = str(params.get("channel", "")), params.get("data")
             if channel.startswith("orders."):
-                self._row(line, row)
+                self._row(line, row, of_stream=True)
             elif channel == "tradebusts" and isinstance(row, dict):
                 self.busted.add(str(row.get("busted_fill_id")))
             return
@@ -187,13 +201,15 @@ class Heard:
 
     # --- rows
 
-    def _row(self, line: Line, row: object) -> None:
+    def _row(self, line: Line, row: object, *, of_stream: bool = False) -> None:
         if not isinstance(row, dict) or row.get("status") != "CLOSED":
             return
         for name in (str(row.get("id")), str(row.get("client_id") or "")):
             if name:
                 self.closed.setdefault(name, line.at)
                 self.unfilled[name] = row.get("remaining_size") == row.get("size")
+        if of_stream and row.get("remaining_size") == row.get("size"):
+            self.ended.setdefault(str(row.get("client_id")), line)
 
 
 @frozen
@@ -221,22 +237,47 @@ class Reading:
     heard: Heard = field(factory=Heard)
     claims: list[Claim] = field(factory=list)
     count: int = 0
+    late: list[tuple[Line, str]] = field(factory=list)
+    """Frames that told the end of an order which the engine did not hear of at once, and the order."""
+    _living: set[str] = field(factory=set)
+    """Orders that were submitted by this process and have not ended in the engine."""
     _ids: dict[str, str] = field(factory=dict)
     """By the engine's name of an order: its id at the venue."""
 
     def go_on(self, lines: Sequence[Line]) -> None:
         """The lines that are new were read."""
         for line in lines[self.count :]:
+            self._watch(line)
             if line.what == "told":
                 self._told(line)
             self.heard.take(line)
         self.count = len(lines)
 
+    def _watch(self, line: Line) -> None:
+        """What a stream said must be told before time goes on, unless it ends or the engine takes it not."""
+        ended = self.heard.ended
+        for name, frame in list(ended.items()):
+            if name not in self._living:
+                del ended[name]
+            elif line.mono_ns > frame.mono_ns + AT_ONCE_NS:
+                self.late.append((ended.pop(name), name))
+        name, event = str(line.of("name")), line.of("event")
+        if line.what == "begin":
+            self._living.clear()
+        elif line.what == "closed":
+            gone = [one for one, frame in ended.items() if frame.number == line.number]
+            for one in gone:
+                del ended[one]
+        elif line.what == "not_taken" or (line.what == "told" and ends(line)):
+            self._living.discard(name)
+        elif line.what == "told" and event == "submitted":
+            self._living.add(name)
+
     def _told(self, line: Line) -> None:
         name, event, heard = str(line.of("name")), line.of("event"), self.heard
         if event == "report":
             self._ids[name] = str(line.of("venue_id")).removeprefix("PARADEX-")
-            if line.of("status") not in ("CANCELED", "EXPIRED", "FILLED", "REJECTED"):
+            if line.of("status") not in _ENDS:
                 return
         elif event not in ("rejected", "cancel_rejected", "modify_rejected", "fill_voided"):
             return

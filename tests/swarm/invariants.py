@@ -456,6 +456,15 @@ def _ends(line: Line) -> bool:
     return line.of("event") in ("denied", "rejected", "cancel_rejected") or line.of("status") in ENDS
 
 
+def at_once(facts: Facts) -> Iterator[str]:
+    """What a live stream says of an order is told at once: no comparison is waited for.
+
+    Of the end of an order without a fill nothing can be missing, so that is looked at.
+    """
+    for line, name in read(facts.history).late:
+        yield f"the end of {name} was on the stream at line {line.at}, and was not told at once"
+
+
 def alarms(facts: Facts) -> Iterator[str]:
     """No alarm: faults of the transport explain themselves.
 
@@ -476,5 +485,6 @@ CHECKS: Mapping[str, Callable[[Facts], Iterator[str]]] = {
     **{f"I{n}": look for n, look in enumerate(
         (i01, i02, i03, i04, i05, i06, i07, i08, i09, i10, i11, i12, i13, i14, i15, i16, i17, i18), start=1
     )},
+    "at once": at_once,
     "alarm": alarms,
 }

@@ -232,6 +232,12 @@ def late_proof(facts: Facts) -> None:
     every[:] = [one for one in every if one not in proofs] + proofs
 
 
+def late_end(facts: Facts) -> None:
+    """The stream had said it, and the engine heard of it from a read."""
+    line = told(facts, "rejected", name="O-3")
+    line.mono_ns += 10_000_000_000
+
+
 def invent_cancel_rejected(facts: Facts) -> None:
     every = lines(facts)
     place = every.index(next(one for one in every if one.of("status") == "CANCELED"))
@@ -354,6 +360,7 @@ SPOILS: list[tuple[str, str, Callable[[Facts], object]]] = [
     ),
     ("I6", "filled after it was void", filled_after_void),
     ("alarm", "a void of a fill that was told", alarm_for_a_told_fill),
+    ("at once", "an end that waited for a read", late_end),
     ("I3", "another position", set_to(positions={BTC: "9"})),
     ("I4", "an orphan at the venue", orders_as("O-1", status="OPEN")),
     ("I4", "an orphan here", orders_as("O-4", status="CANCELLED")),
@@ -441,4 +448,4 @@ def test_orders_in_sbe_are_evidence_as_those_in_json() -> None:
 
 def test_every_invariant_has_a_planted_violation() -> None:
     assert {name for name, _, _ in SPOILS} == set(CHECKS)
-    assert len(CHECKS) == 19
+    assert len(CHECKS) == 20

@@ -11,6 +11,7 @@ from tracker_bench import Bench
 from venuekit.interfaces.orders import Received
 from venuekit.interfaces.reconciliation import NotFound
 from venuekit.interfaces.records import FillKind, WireIds
+from venuekit.interfaces.request import Evidence
 
 ABSENT = NotFound(conclusive=True)
 LISTS = {"lookup_settles_ms": 2_000, "history_lag_ms": 5_000}
@@ -46,6 +47,34 @@ def test_what_was_denied_before_the_receipt_does_not_count_after_it(receipt: Cal
     assert bench.events() == ["submitted"], "the open list may not show it yet"
     opened(bench)
     assert bench.events() == ["submitted", "accepted"]
+
+
+@pytest.mark.parametrize("reply", ["received", "none"])
+def test_an_order_that_was_open_until_it_was_asked_for_is_in_no_list_for_a_while(reply: str) -> None:
+    """Nobody heard of it but by its submit. It was filled a moment ago, and history lags by five seconds."""
+    bench = Bench(**LISTS)
+    bench.order()
+    if reply == "received":
+        received(bench)
+    else:
+        bench.do(bench.tracker.apply_submit_failed("O-1", Evidence.MAYBE_SENT, "cut", bench.now))
+    bench.wait(60)
+    for _ in range(3):
+        asked(bench)
+        bench.wait(1.6)
+    assert bench.events() == ["submitted"]
+    bench.fill("t1", "1.000")
+    assert bench.events() == ["submitted", "accepted", "filled 1.000@100.0 t1"]
+
+
+def test_the_second_denial_is_asked_for_when_history_must_have_it() -> None:
+    bench = Bench(**LISTS)
+    bench.order()
+    bench.do(bench.tracker.apply_submit_failed("O-1", Evidence.MAYBE_SENT, "cut", bench.now))
+    bench.wait(60)
+    asked(bench)
+    bench.wait(5.1, answer=ABSENT)
+    assert bench.events() == ["submitted", "rejected"]
 
 
 def test_a_receipt_is_not_believed_for_ever() -> None:
