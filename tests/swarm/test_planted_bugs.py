@@ -11,6 +11,8 @@ import pytest
 from attrs import evolve
 from plan import draw
 from swarm import Outcome, run_seed
+from venuekit_paradex import reconciliation
+from venuekit_paradex.wire.records import order_record
 
 from venuekit.core import book, fills, lookups, orders
 from venuekit.errors import SendFailed, VenuekitError
@@ -84,6 +86,15 @@ def reject_after_a_timeout(patch: Patch) -> None:
     patch.setattr(orders.OrderTracker, "apply_submit_failed", rejected)
 
 
+def compare_numbers_across_roads(patch: Patch) -> None:
+    """REST numbers an order's states on its own: a high one hides what the stream says next."""
+
+    def numbered(row: object, *args: object) -> object:
+        return evolve(order_record(row, *args), version=int(row.seq_no))
+
+    patch.setattr(reconciliation, "order_record", numbered)
+
+
 def hear_a_dead_connection(patch: Patch) -> None:
     heard = session._Live.on_frame
 
@@ -120,6 +131,7 @@ BUGS: list[tuple[Callable[[Patch], None], set[str]]] = [
     (take_a_failed_look_up_for_not_found, {"I5", "alarm"}),
     (reject_at_the_first_not_found, {"I5"}),
     (reject_after_a_timeout, {"I5"}),
+    (compare_numbers_across_roads, {"at once"}),
     (hear_a_dead_connection, {"I2", "I6", "I9", "I16"}),
     (go_on_over_a_gap_in_a_book, {"I9"}),
     (skip_the_recovery_of_a_new_connection, {"I1", "I3", "I4", "I15", "I17", "I18"}),
