@@ -301,6 +301,22 @@ def test_a_private_frame_that_cannot_be_read_is_read_over_rest(spoiled: int) -> 
     run(body, between=streams_between)
 
 
+def test_what_all_private_frames_keep_to_themselves_is_read_at_once() -> None:
+    def spoil(frame: Frame) -> Sequence[Frame]:
+        private = isinstance(frame, bytes) and template(frame) in (FILL, ORDER, ACCOUNT, POSITION)
+        return (frame[:30],) if private else (frame,)
+
+    async def body(rig: Rig) -> None:
+        resting = await rig.accepted("O-1")
+        rig.x.relay.change = spoil
+        rig.x.cross("O-1", "0.004")
+        await rig.status(resting, "PARTIALLY_FILLED")
+        assert rig.count("recovery.asked") >= 1
+        assert rig.count("recovery.compared") == 0, "nobody looked of his own accord"
+
+    run(body, between=streams_between, compare_ms=0)
+
+
 def test_doubled_private_frames_change_nothing() -> None:
     async def body(rig: Rig) -> None:
         rig.x.relay.change = lambda frame: (frame, frame)

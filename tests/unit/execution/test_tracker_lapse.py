@@ -11,6 +11,8 @@ from venuekit.interfaces.reconciliation import NotFound
 from venuekit.interfaces.records import WireIds
 from venuekit.interfaces.request import Evidence
 from venuekit.interfaces.time import AtWall
+from venuekit.runtime.adoption import facts_of, tracked_of_intent
+from venuekit.runtime.journal import Intent, MemoryJournal
 
 ABSENT = NotFound(conclusive=True)
 TIMES = {"lookup_settles_ms": 2_000, "history_lag_ms": 5_000}
@@ -59,6 +61,21 @@ def test_the_lapse_survives_what_is_learned_of_the_order() -> None:
     bench = lost(30)
     bench.tracker.sending("O-1", WireIds(tx_hash="h"), bench.now)
     assert bench.tracker.get("O-1").ids.lapses == AtWall(T0 + 30 * S)
+
+
+def test_a_new_run_does_not_believe_sooner_that_an_order_of_the_last_one_never_arrived() -> None:
+    """Nobody kept the moment of the sending but the journal, in wall time."""
+    journal = MemoryJournal()
+    facts = facts_of(lost(None).delivery.orders["O-1"])
+    journal.intent([Intent("submit", "place", facts, {"client_order_id": "O-1"}, T0)])
+    bench = Bench(**TIMES)
+    bench.tracker.adopt(tracked_of_intent(journal.open_intents()[0]), bench.now)
+    # Denied late enough is denied from the fifth second on, and again five seconds later.
+    bench.wait(9.9, answer=ABSENT)
+    assert bench.tracker.get("O-1").told is OrderStatus.INITIALIZED
+    assert len(bench.look_ups) >= 4
+    bench.wait(10, answer=ABSENT)
+    assert bench.tracker.get("O-1").told is OrderStatus.REJECTED
 
 
 @pytest.mark.parametrize("step", [60, -60])
