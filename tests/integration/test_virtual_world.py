@@ -141,6 +141,24 @@ def test_an_order_that_ended_just_before_it_was_first_asked_for_is_not_rejected(
     run_virtual(1, body, sim={"history_lag_ms": "4500"})
 
 
+def test_an_order_that_was_filled_just_before_a_start_is_told_by_the_mass_status_alone() -> None:
+    """History shows its first fill when it does not show the order yet, and the last fill some time later."""
+
+    async def body(world: World) -> None:
+        order = await world.rig.accepted("O-1")
+        world.x.cross("O-1", "0.004")
+        await world.rig.status(order, "PARTIALLY_FILLED")
+        await world.wait(30)
+        await world.kill()
+        world.x.cross("O-1")
+        rig = await world.start()
+        assert [line.split()[0] for line in rig.engine.events("O-1")] == ["accepted", "filled", "filled"]
+        await rig.settle(60)
+        assert not rig.engine.alarms
+
+    run_virtual(1, body, sim={"history_lag_ms": "4500"})
+
+
 def test_a_journal_is_free_after_a_start_that_failed_and_as_it_was_after_a_kill(tmp_path: Path) -> None:
     owner = Owner("PARADEX", "simulator", "demo")
     path = tmp_path / "j.journal"

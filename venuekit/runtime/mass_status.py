@@ -104,7 +104,7 @@ class MassStatus:
         self._tracker.hold_until_ns = None
         for one in account.orders:
             known = self._tracker.resolve(one.record.ids) if one.made else None
-            if known is not None and known.ours:
+            if known is not None and known.ours and not known.ended:
                 # No list has it: it ended, and history will say how.
                 self._delivery.do(self._tracker.query(known.key, self._delivery.now()))
         for key in self._tracker.hidden():
