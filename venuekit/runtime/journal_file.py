@@ -116,9 +116,12 @@ class FileJournal:
             state = _load(path)
             db = _connect(path, durable)
             try:
-                _mark(db, {"pid": str(os.getpid()), "state": "open"})
+                facts = {"pid": str(os.getpid()), "state": "open"}
+                _mark(db, facts)
                 # In the file itself, not only beside it: a lost `-wal` file must be noticed.
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                # And beside it, first of all: a `-wal` file says whose it is.
+                _mark(db, facts)
             except BaseException:
                 db.close()
                 raise
@@ -281,8 +284,10 @@ def check_file(path: Path, owner: Owner | None = None) -> dict[str, str]:
         )
     _check_wal(path)
     facts = _facts_in_file(path)
-    if not {"venue", "environment", "account", "state"} <= facts.keys():
+    if None in _whose(facts) or "state" not in facts:
         raise torn(path, "it does not say whose it is")
+    if wal_of(path).exists() and _whose(_facts_of_both(path)) != _whose(facts):
+        raise torn(path, f"{wal_of(path).name} is of another journal")
     if facts.get("state") == "open" and not wal_of(path).exists():
         raise CaptureError(
             f"{path} is torn: it was in use when its process ended, and {wal_of(path).name} is missing",
@@ -451,8 +456,17 @@ def _facts_in_file(path: Path) -> dict[str, str]:
             return read_facts(db)
     except sqlite3.Error:
         # A process that ended while lines were moved in may leave it so; with its `-wal` file it is whole.
-        try:
-            with closing(read_only(path)) as db:
-                return read_facts(db)
-        except sqlite3.Error as error:
-            raise torn(path, error) from error
+        return _facts_of_both(path)
+
+
+def _facts_of_both(path: Path) -> dict[str, str]:
+    """The facts as the file and the one beside it have them together."""
+    try:
+        with closing(read_only(path)) as db:
+            return read_facts(db)
+    except sqlite3.Error as error:
+        raise torn(path, error) from error
+
+
+def _whose(facts: Mapping[str, str]) -> list[str | None]:
+    return [facts.get(name) for name in ("venue", "environment", "account")]

@@ -416,6 +416,14 @@ def test_a_journal_that_names_no_owner_is_torn(path: Path) -> None:
     refused(path, "does not say whose it is")
 
 
+def test_the_wal_file_of_another_account_is_refused(dead: Path) -> None:
+    other = FileJournal.opened(dead.with_name("b.journal"), Owner("VENUE", "testnet", "0xb"), upkeep=False)
+    other.intent([submit("O-other")])
+    wal_of(dead).write_bytes(wal_of(other.path).read_bytes())
+    other.close()
+    refused(dead, "-wal is of another journal")
+
+
 def test_a_foreign_file_is_refused(path: Path) -> None:
     path.write_text("[node]\n" * 100, encoding="utf-8")
     refused(path, "is no journal")
