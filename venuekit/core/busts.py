@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -48,8 +48,20 @@ def discount(order: Tracked, fill: FillRecord, ts_event: int) -> None:
     order.claimed_raw = max(order.filled_raw, claimed)
 
 
-def take_back(order: Tracked, bust: BustRecord) -> list[FillVoided]:
-    """The order without the fill, as the engine has it then; what was delivered is to be voided."""
+def unheard_of(bust: BustRecord, hold_until_ns: int | None) -> list[Action]:
+    """No order has the fill: a person must see that, unless a mass status follows, which leaves it out."""
+    if hold_until_ns is not None:
+        return []
+    return [Alarm("void_without_order", f"fill {bust.trade_key} of no known order was taken back")]
+
+
+def take_back(order: Tracked, bust: BustRecord, orders: Iterable[Tracked]) -> list[FillVoided]:
+    """The order without the fill, as the engine has it then; what was delivered is to be voided.
+
+    `orders`: all of them, of which one may have set the fill aside.
+    """
+    for parent in orders:
+        _lost_aside(parent, bust)
     fill = order.fills.pop(bust.trade_key, None)
     if fill is None:
         fill = order.waiting[bust.trade_key]
@@ -107,7 +119,7 @@ def set_aside(order: Tracked, fill: FillRecord) -> FillRecord:
     return fill
 
 
-def lost_aside(order: Tracked, bust: BustRecord) -> None:
+def _lost_aside(order: Tracked, bust: BustRecord) -> None:
     """A fill of this order that was set aside was taken back, too."""
     for fill in [one for one in order.aside if one.trade_key == bust.trade_key]:
         order.aside.remove(fill)

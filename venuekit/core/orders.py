@@ -15,7 +15,7 @@ from attrs import define, field
 from nautilus_trader.model import OrderStatus
 
 from venuekit.core.agenda import SOON_NS, Agenda
-from venuekit.core.busts import claim, discount, lost_aside, set_aside, take_back, works_again, write_off
+from venuekit.core.busts import claim, discount, set_aside, take_back, unheard_of, works_again, write_off
 from venuekit.core.evidence import (
     contrary,
     deadlines,
@@ -387,11 +387,9 @@ class OrderTracker:
         self.fills.void(bust.trade_key, bust.ts_event)
         if order is None:
             self._early_busts[bust.trade_key] = bust.ts_event
-            return [Alarm("void_without_order", f"fill {bust.trade_key} of no known order was taken back")]
+            return unheard_of(bust, self.hold_until_ns)
         self.counters.inc("fills.voided")
-        for parent in self:
-            lost_aside(parent, bust)
-        return [*take_back(order, bust), *self._advance(order, now)]
+        return [*take_back(order, bust, self), *self._advance(order, now)]
 
     def apply_look_up(
         self, key: str, answer: Found | NotFound, now: Moment, asked: Moment | None = None

@@ -37,8 +37,8 @@ class PositionBook:
     """Net positions as baseline plus delivered fills; a difference is never corrected in silence."""
 
     _raw: dict[InstrumentId, int] = field(factory=dict)
-    _doubtful: dict[InstrumentId, tuple[int, int]] = field(factory=dict)
-    """By instrument, a difference that was seen, and when it was seen first."""
+    _doubtful: dict[InstrumentId, tuple[int, int, int]] = field(factory=dict)
+    """By instrument, a difference that was seen, what the venue said, and when it was seen first."""
     _base_ns: dict[InstrumentId, int] = field(factory=dict)
     """Venue time of the baseline: a fill up to then is part of it, however late it is delivered."""
     applied: int = 0
@@ -64,8 +64,13 @@ class PositionBook:
         return not self.started or self._raw.get(record.instrument_id, 0) == there
 
     def _move(self, fill: FillRecord, sign: int) -> None:
-        if self.started:
-            self._raw[fill.instrument_id] = self._raw.get(fill.instrument_id, 0) + sign * fill.quantity.raw
+        if not self.started:
+            return
+        iid = fill.instrument_id
+        self._raw[iid] = self._raw.get(iid, 0) + sign * fill.quantity.raw
+        if iid in self._doubtful and self._doubtful[iid][1] == self._raw[iid]:
+            # The fills make what the venue said: an equal difference later is another one.
+            del self._doubtful[iid]
 
     def apply_snapshot(
         self,
@@ -96,9 +101,9 @@ class PositionBook:
                 self._raw[instrument_id] = there
                 self._doubtful.pop(instrument_id, None)
                 continue
-            beyond, since_ns = self._doubtful.get(instrument_id, (0, now_ns))
+            beyond, _, since_ns = self._doubtful.get(instrument_id, (0, there, now_ns))
             if beyond != there - here:
-                self._doubtful[instrument_id] = (there - here, now_ns)
+                self._doubtful[instrument_id] = (there - here, there, now_ns)
             elif now_ns - since_ns >= settle_ns:
                 differences.append(
                     Difference(instrument_id, Decimal(here) / RAW_SCALE, Decimal(there) / RAW_SCALE)

@@ -194,6 +194,16 @@ def test_a_difference_that_a_late_fill_explains_is_forgotten() -> None:
     assert not book.doubtful
 
 
+def test_an_equal_difference_after_one_that_was_explained_is_another_one() -> None:
+    bench, book = Bench(), PositionBook()
+    book.apply_snapshot([])
+    assert book.apply_snapshot([_position("1")], now_ns=0, settle_ns=10) == []
+    book.apply_fill(bench.fill_record("a", "1.000"), OrderSide.BUY)
+    assert not book.doubtful
+    assert book.apply_snapshot([_position("2")], now_ns=20, settle_ns=10) == [], "its fill may be under way"
+    assert len(book.apply_snapshot([_position("2")], now_ns=30, settle_ns=10)) == 1
+
+
 def test_a_difference_is_not_seen_twice_in_a_row_when_fills_moved_in_between() -> None:
     bench, book = Bench(), PositionBook()
     book.apply_snapshot([])

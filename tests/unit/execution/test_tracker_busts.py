@@ -76,6 +76,20 @@ def test_a_bust_before_its_fill_is_an_alarm_and_keeps_the_fill_out() -> None:
     assert bench.fetches == [], "and never missed: the order's claim of it does not count"
 
 
+def test_a_bust_before_the_mass_status_is_of_no_fill_that_the_engine_has() -> None:
+    """An earlier run told it; this one starts without, and its mass status is to come."""
+    bench = Bench()
+    bench.tracker.hold_until_ns = bench.now.mono_ns + 120 * 10**9
+    bench.bust("t8", at=2)
+    assert bench.engine.alarms == []
+    bench.tracker.hold_until_ns = None
+    bench.bust("t9", at=2)
+    assert [kind for kind, _ in bench.engine.alarms] == ["void_without_order"]
+    bench.fill("t8", "0.100", at=1)
+    bench.wait(60)
+    assert bench.events() == []
+
+
 def test_an_order_whose_only_fill_was_taken_back_before_it_came_ends() -> None:
     bench = Bench()
     bench.order()
