@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from functools import cache
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 from fuzzing import Feed, Target
@@ -24,6 +26,7 @@ from venuekit.runtime.journal_entries import (
     encode_intent,
     encode_observed,
 )
+from venuekit.runtime.journal_wal import damage
 
 # --- documented answers: the first line names the operation or the channel
 
@@ -91,6 +94,33 @@ def _open_journal() -> Feed:
     return feed
 
 
+# --- the file beside a journal, as SQLite writes it
+
+
+@cache
+def _wal() -> bytes:
+    with tempfile.TemporaryDirectory(prefix="venuekit-fuzz-") as folder:
+        path = Path(folder) / "journal"
+        database = sqlite3.connect(path)
+        database.executescript("PRAGMA page_size = 512; PRAGMA journal_mode = WAL; CREATE TABLE line (text)")
+        for number in range(5):
+            database.execute("INSERT INTO line VALUES (?)", (f"line {number}" * 20,))
+            database.commit()
+        found = path.with_name("journal-wal").read_bytes()
+        database.close()
+    return found
+
+
+def _open_wal() -> Feed:
+    assert damage(BufferedReader(BytesIO(_wal()))) is None
+
+    def feed(data: bytes) -> None:
+        why = damage(BufferedReader(BytesIO(data)))
+        assert why is None or 0 < len(why) < 200
+
+    return feed
+
+
 # --- a folder of saved answers: the first line names the file that is damaged
 
 _SAVED = {
@@ -131,5 +161,6 @@ def reading_targets() -> tuple[Target, ...]:
     return (
         Target(name="paradex-readings", open=_open_readings, make=_reading_input),
         Target(name="journal", open=_open_journal, make=_journal_input),
+        Target(name="journal-wal", open=_open_wal, make=lambda mutator: mutator.blob(_wal(), [_wal()])),
         Target(name="sim-fixtures", open=_open_fixtures, make=_fixtures_input),
     )

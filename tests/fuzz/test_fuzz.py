@@ -34,6 +34,7 @@ READ_BY = {
     "venuekit/host/config.py": "config",
     "venuekit/runtime/journal.py": "journal",
     "venuekit/runtime/journal_entries.py": "journal",
+    "venuekit/runtime/journal_wal.py": "journal-wal",
     "venuekit/sim/control.py": "sim-control",
     "venuekit/sim/fault_text.py": "sim-control",
     "venuekit/transport/layers/capture.py": "capture",

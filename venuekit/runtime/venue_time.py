@@ -70,8 +70,11 @@ class VenueClock:
         state = "measured" if time.wild_ns is None else "wild"
         if time.best is None:
             return ClockReading(state)
-        now = self.mono_ns()
-        return ClockReading(state, time.best.at(now) - self.wall_ns(), time.best.error_at(now))
+        before, wall_ns = self.mono_ns(), self.wall_ns()
+        # A process that is put aside between two readings does not know which moment the other one was of.
+        half = (self.mono_ns() - before) // 2
+        now = before + half
+        return ClockReading(state, time.best.at(now) - wall_ns, time.best.error_at(now) + half)
 
 
 class ClockKeeper:

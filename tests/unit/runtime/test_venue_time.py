@@ -107,6 +107,21 @@ def test_after_the_start_the_venues_time_is_known_whatever_ours_is(wall_off):
     run(body, wall_off)
 
 
+def test_a_reading_of_a_process_that_is_put_aside_knows_that_it_is_less_exact():
+    async def body(bench: Bench) -> None:
+        def put_aside() -> int:
+            bench.machine._now_ns += 50 * MS
+            wall_ns = bench.machine.wall_ns()
+            bench.machine._now_ns += 10 * MS
+            return wall_ns
+
+        bench.clock.wall_ns = put_aside
+        reading = bench.clock.reading()
+        assert abs(reading.offset_ns) <= reading.error_ns < 50 * MS
+
+    run(body)
+
+
 def test_it_is_asked_every_minute():
     async def body(bench: Bench) -> None:
         await bench.machine.run_for(600 * SECOND)
