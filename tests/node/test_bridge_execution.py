@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +98,35 @@ def test_silent_orders_hold_no_hook_up_and_the_query_arrives() -> None:
         assert "OrderRejected" not in rig.recorder.kinds()
 
     fake.run(rig, body)
+
+
+def test_the_tasks_of_commands_go_without_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: list[weakref.ref[Any]] = []
+
+    def noted(then: Callable[..., None]) -> Callable[..., None]:
+        def step(service: fake.FakeExecution, *orders: Any) -> None:
+            task = asyncio.current_task()
+            assert "cancel_tracked" in repr(task.cancel), "Nautilus no longer makes the cycle"
+            tasks.append(weakref.ref(task))
+            then(service, *orders)
+
+        return step
+
+    rig = fake.build({"submit": noted(fake.accept), "cancel": noted(fake.cancel)})
+
+    async def body(rig: fake.BridgeRig) -> None:
+        for _ in range(5):
+            order = await _accepted(rig)
+            rig.recorder.cancel_order(order.client_order_id)
+            await rig.until(lambda order=order: rig.order(order).status == OrderStatus.CANCELED, "canceled")
+        await rig.until(lambda: not any(task() for task in tasks), "no task is left")
+
+    gc.disable()
+    try:
+        fake.run(rig, body)
+    finally:
+        gc.enable()
+    assert len(tasks) == 10
 
 
 def test_more_orders_than_the_queue_holds_are_all_submitted() -> None:

@@ -21,6 +21,7 @@ from nautilus_trader.model import (
 
 from venuekit.errors import NotReady
 from venuekit.nautilus.data import DISCONNECT_SECS
+from venuekit.nautilus.hooks import short_lived
 from venuekit.nautilus.ownership import Homecoming, mass_status_of
 
 if TYPE_CHECKING:
@@ -354,9 +355,11 @@ class VenueExecutionClient(ExecutionClient):
 
     # -- commands --------------------------------------------------------------------------------------------
 
+    @short_lived
     async def _submit_order(self, command: SubmitOrder) -> None:
         self._submit([command.order])
 
+    @short_lived
     async def _submit_order_list(self, command: SubmitOrderList) -> None:
         self._submit(self._orders([init.client_order_id for init in command.order_inits]))
 
@@ -378,6 +381,7 @@ class VenueExecutionClient(ExecutionClient):
                 else:
                     self._sink.denied(order, BUG)
 
+    @short_lived
     async def _modify_order(self, command: ModifyOrder) -> None:
         for order in self._orders([command.client_order_id]):
             if self._service is None:
@@ -395,14 +399,17 @@ class VenueExecutionClient(ExecutionClient):
         for modify in command.modifies:
             await self._modify_order(modify)
 
+    @short_lived
     async def _cancel_order(self, command: CancelOrder) -> None:
         orders = self._orders([command.client_order_id])
         self._cancel(orders, lambda commands: commands.cancel(orders))
 
+    @short_lived
     async def _batch_cancel_orders(self, command: BatchCancelOrders) -> None:
         orders = self._orders([cancel.client_order_id for cancel in command.cancels])
         self._cancel(orders, lambda commands: commands.cancel(orders))
 
+    @short_lived
     async def _cancel_all_orders(self, command: CancelAllOrders) -> None:
         iid, side = command.instrument_id, command.order_side
         covered = {
@@ -427,10 +434,12 @@ class VenueExecutionClient(ExecutionClient):
             for order in orders:
                 self._look_up(order)
 
+    @short_lived
     async def _query_order(self, command: QueryOrder) -> None:
         for order in self._orders([command.client_order_id]):
             self._look_up(order)
 
+    @short_lived
     async def _query_account(self, command: QueryAccount) -> None:
         if self._service is None:
             return
@@ -479,6 +488,7 @@ class VenueExecutionClient(ExecutionClient):
     async def _generate_mass_status(self, lookback_mins: int | None) -> ExecutionMassStatus:
         return mass_status_of(self, self._venue, await self._homecoming.mass_status(lookback_mins))
 
+    @short_lived
     async def _generate_order_status_report(
         self, command: GenerateOrderStatusReport
     ) -> OrderStatusReport | None:
@@ -488,6 +498,7 @@ class VenueExecutionClient(ExecutionClient):
             venue_id.value if venue_id is not None else None,
         )
 
+    @short_lived
     async def _generate_order_status_reports(
         self, command: GenerateOrderStatusReports
     ) -> list[OrderStatusReport]:
@@ -495,11 +506,13 @@ class VenueExecutionClient(ExecutionClient):
         wanted = command.instrument_id
         return [report for report in reports if wanted is None or report.instrument_id == wanted]
 
+    @short_lived
     async def _generate_fill_reports(self, command: GenerateFillReports) -> list[FillReport]:
         reports = await self._reports().fill_reports(command.instrument_id, command.start)
         wanted = command.venue_order_id
         return [report for report in reports if wanted is None or report.venue_order_id == wanted]
 
+    @short_lived
     async def _generate_position_status_reports(
         self, command: GeneratePositionStatusReports
     ) -> list[PositionStatusReport]:
@@ -522,6 +535,7 @@ class VenueExecutionClient(ExecutionClient):
         # Only asked for fills that the engine infers; a guessed fee would be a wrong number.
         return None
 
+    @short_lived
     async def _register_external_order(
         self,
         client_order_id: ClientOrderId,

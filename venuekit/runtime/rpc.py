@@ -74,6 +74,8 @@ class StreamPort:
             raise _maybe_sent(f"{request.op}: no reply in time") from None
         finally:
             self._pending.pop(key, None)
+            # Its failure holds this frame: the two would keep each other, and the command with them.
+            del pending
 
     def resolve(self, reply: StreamReply) -> bool:
         """The request that this reply belongs to has it; False when none is waiting (counted)."""

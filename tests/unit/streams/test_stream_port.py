@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -113,6 +116,31 @@ def test_a_connection_lost_with_a_submit_pending_means_maybe_sent():
     world = play(script)
     assert world.counters.get("rpc.lost") == 1
     assert world.counters.get("rpc.reply_unmatched") == 1
+
+
+def test_what_was_lost_goes_without_the_collector():
+    kept: list[weakref.ref[StreamRequest]] = []
+
+    async def script(world: World, session: Session, port: StreamPort) -> None:
+        request = evolve(ORDER, op="submit")
+        kept.append(weakref.ref(request))
+        losing = asyncio.ensure_future(lose(world))
+        # `pytest.raises`, or a task here, would keep the error, and with it every frame.
+        with suppress(SendFailed):
+            await port.send(request)
+        await losing
+
+    async def lose(world: World) -> None:
+        await world.run()
+        world.server.link.cut()
+        await world.run()
+
+    gc.disable()
+    try:
+        play(script)
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_no_reply_in_time_means_maybe_sent_and_the_late_reply_is_counted():
