@@ -338,7 +338,7 @@ class VenueNode:
 def short_collections() -> Iterator[None]:
     """Python's garbage collector passes over everything that was made before, until the end of this.
 
-    That is the code, mostly. To look through it takes tens of milliseconds, in which nothing is traded.
+    That is the code, mostly. To look through it takes over ten milliseconds, in which nothing is traded.
     So it is done seldom, and the garbage of the node lies about for long.
     """
     gc.collect()
