@@ -82,7 +82,10 @@ class Agenda:
             fates.append(Fate.UNKNOWN if order.fate is Fate.SEEN else order.fate)
         asks = [ASKED[fate] for fate in fates if fate in ASKED]
         over = order.ending is None and self.over(order.ids.ends, now)
-        hurry = over or not order.reportable or order.answer_wanted or (order.ending and order.modifies)
+        # A row that comes late may still claim what was taken back; nothing else is left to be asked for.
+        undone = order.voids and not order.waiting and order.denied_existence
+        unknown = not order.reportable and not undone
+        hurry = over or unknown or order.answer_wanted or (order.ending and order.modifies)
         if not hurry and not asks:
             return None
         back_off = min(SOON_NS << min(order.look_tries, 6), _LOOK_CAP_NS)

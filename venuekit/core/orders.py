@@ -681,7 +681,8 @@ class OrderTracker:
     def _not_found(self, order: Tracked, answer: NotFound, asked: Moment, now: Moment) -> list[Action]:
         self.counters.inc("lookups.not_found")
         actions: list[Action] = []
-        if not order.ours and not order.waiting and not order.reportable and answer.conclusive:
+        blank = not (order.ours or order.waiting or order.voids or order.reportable)
+        if blank and answer.conclusive:
             # A name without facts, and the venue does not know it: there is nothing to follow.
             order.told = OrderStatus.DENIED
             self._forget(order)

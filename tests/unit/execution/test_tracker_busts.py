@@ -13,6 +13,7 @@ from nautilus_trader.model import OrderSide, OrderStatus
 from tracker_bench import Bench
 
 from venuekit.core.busts import without
+from venuekit.interfaces.reconciliation import NotFound
 from venuekit.interfaces.records import FillKind, Source, WireIds
 
 
@@ -486,3 +487,26 @@ def test_an_execution_without_an_order_that_is_taken_back_before_it_was_told_lea
     assert bench.events("HV-transfer-L7") == ["accepted", "canceled its execution was taken back"]
     bench.wait(600)
     assert (bench.look_ups, bench.fetches, bench.engine.alarms) == ([], [], [])
+
+
+@pytest.mark.parametrize("name", [None, "Z-9", "O-1"], ids=["nameless", "of others", "ours"])
+@pytest.mark.parametrize(("status", "filled"), [(FILLED, "1.000"), (CANCELED, "1.000"), (CANCELED, "0")])
+def test_what_was_taken_back_of_an_order_that_was_denied_at_first_is_not_asked_for(
+    status: OrderStatus, filled: str, name: str | None
+) -> None:
+    """History lags: its row comes later, and may go on counting what was taken back."""
+    bench = Bench()
+    if name == "O-1":
+        bench.order()
+    bench.fill("t1", "1.000", name=None, vid="V1", at=1)
+    bench.bust("t1", at=2)
+    bench.wait(1)
+    bench.do(bench.tracker.apply_look_up("V1", NotFound(conclusive=True), bench.now))
+    asked = len(bench.look_ups)
+    bench.wait(600)
+    assert "V1" not in {one.key for one in bench.look_ups[asked:]}, "there is nothing of it to be known"
+    facts = {"side": OrderSide.BUY, "quantity": "1.000", "price": "100.0", "source": Source.PAGE}
+    bench.see(status, name=name, filled=filled, at=1, **facts)
+    bench.wait(120)
+    assert bench.events(name or "HV-V1")[-2:] == ["accepted", "canceled"]
+    assert (bench.fetches, bench.engine.alarms) == ([], [])
