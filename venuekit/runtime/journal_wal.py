@@ -1,7 +1,8 @@
 """Whether the file beside a journal, which holds its newest lines, is as it was written.
 
 SQLite ends at the first frame that is not sound and drops all behind it without a word. For the end of a file
-that is right: a process was killed while it wrote. In the middle it is damage, and lines are lost.
+that is right: a process was killed while it wrote. In the middle it is damage, and lines are lost. What is
+left of a line that failed, on a full disk, lies behind the newest line as well, and lacks its last frame.
 Source of the format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
 
@@ -29,19 +30,21 @@ def damage(file: BufferedReader) -> str | None:
     sums = _summed(head[:24], order, (0, 0))
     if sums != (one, two):
         return "its beginning is not what was written"
-    ended: int | None = None
-    number = 0
+    number, ended, whole = 0, 0, False
     while len(frame := file.read(_FRAME + page)) == _FRAME + page:
         number += 1
-        *_, first, second, one, two = struct.unpack_from(">6I", frame)
-        if [first, second] != salts:
-            # Of what was in the file before it was begun anew.
-            ended = ended or number
-        elif ended is not None:
-            return f"frame {ended} is not what was written, and others follow it"
-        else:
+        # The last frame of a line says how large the journal is with it; the others say zero.
+        _, size, first, second, one, two = struct.unpack_from(">6I", frame)
+        # With other salts it is of what was in the file before it was begun anew.
+        current = [first, second] == salts
+        if not ended and current:
             sums = _summed(frame[:8] + frame[_FRAME:], order, sums)
-            ended = None if sums == (one, two) else number
+            if sums == (one, two):
+                continue
+        whole = whole or size > 0
+        if ended and current and whole:
+            return f"frame {ended} is not what was written, and others follow it"
+        ended = ended or number
     return None
 
 

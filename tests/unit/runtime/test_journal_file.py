@@ -353,6 +353,35 @@ def test_frames_of_an_older_round_are_no_damage(dead: Path) -> None:
     assert names(opened(dead)) == ["O-1", "O-2"]
 
 
+def test_what_a_full_disk_left_of_a_line_that_failed_is_no_damage(path: Path) -> None:
+    """Later lines are written over its frames, from the first one on; the last of them was never written."""
+    script = f"""
+import os, resource, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_journal_file import FRAME, opened, submit, T0
+from venuekit.errors import CaptureError
+from venuekit.runtime.journal_file import wal_of
+journal = opened(Path({str(path)!r}))
+journal.intent([submit("O-1")])
+full = wal_of(journal.path).stat().st_size + 5 * FRAME
+resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+try:
+    journal.intent([submit(f"O-late-{{number}}") for number in range(200)])
+except CaptureError:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    journal.filled("O-1", "t1", T0 + 2)
+    assert wal_of(journal.path).stat().st_size == full
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=30)
+    assert done.returncode == -signal.SIGKILL
+    journal = opened(path)
+    assert names(journal) == ["O-1"]
+    assert [key for key, _ in journal.delivered_fills()] == ["t1"]
+    journal.close()
+
+
 def test_a_process_that_ends_without_closing_is_found_as_after_a_crash(path: Path) -> None:
     script = f"""
 import sys
