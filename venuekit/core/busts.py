@@ -48,9 +48,9 @@ def discount(order: Tracked, fill: FillRecord, ts_event: int) -> None:
     order.claimed_raw = max(order.filled_raw, claimed)
 
 
-def unheard_of(bust: BustRecord, hold_until_ns: int | None) -> list[Action]:
+def unheard_of(bust: BustRecord, follows: bool) -> list[Action]:
     """No order has the fill: a person must see that, unless a mass status follows, which leaves it out."""
-    if hold_until_ns is not None:
+    if follows:
         return []
     return [Alarm("void_without_order", f"fill {bust.trade_key} of no known order was taken back")]
 

@@ -387,7 +387,7 @@ class OrderTracker:
         self.fills.void(bust.trade_key, bust.ts_event)
         if order is None:
             self._early_busts[bust.trade_key] = bust.ts_event
-            return unheard_of(bust, self.hold_until_ns)
+            return unheard_of(bust, self.hold_until_ns is not None and now.mono_ns < self.hold_until_ns)
         self.counters.inc("fills.voided")
         return [*take_back(order, bust, self), *self._advance(order, now)]
 
@@ -489,6 +489,7 @@ class OrderTracker:
             order = self._foreign(record, named) if named is not None else self._stranger(record.ids)
         self._bind(order, WireIds(venue_order_id=record.ids.venue_order_id) if order.foreign else record.ids)
         order.hidden_until_ns = None
+        order.known(now)
         take_facts(order, record)
         order.hear(Heard.SHOWN if fills else said_by_record(order, record))
         order.version, order.ts_record = record.version, record.ts_event

@@ -91,6 +91,15 @@ def test_a_bust_before_the_mass_status_is_of_no_fill_that_the_engine_has() -> No
     assert bench.events() == []
 
 
+def test_a_mass_status_that_never_comes_hides_no_bust_for_ever() -> None:
+    """A client that connects again announces one, and the engine asks for it at its start alone."""
+    bench = Bench()
+    bench.tracker.hold_until_ns = bench.now.mono_ns + 120 * 10**9
+    bench.wait(120)
+    bench.bust("t9", at=2)
+    assert [kind for kind, _ in bench.engine.alarms] == ["void_without_order"]
+
+
 def test_an_order_whose_only_fill_was_taken_back_before_it_came_ends() -> None:
     bench = Bench()
     bench.order()

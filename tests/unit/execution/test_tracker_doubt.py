@@ -703,6 +703,29 @@ def test_what_was_denied_before_it_was_shown_says_nothing_of_its_end(shown: str)
     assert len(bench.fetches) == before + 1
 
 
+def test_what_was_denied_before_the_mass_status_told_it_says_nothing_of_its_end() -> None:
+    """The submit of an earlier run without a reply; the mass status comes 13 s later and has it open."""
+    bench, gone = Bench(), NotFound(conclusive=True)
+    journal = MemoryJournal()
+    order = limit("O-1", bench.iid)
+    journal.intent([Intent("submit", "place", facts_of(order), {"client_order_id": "O-1"}, T0)])
+    tracked = tracked_of_intent(journal.open_intents()[0])
+    tracked.ids = WireIds(client_order_id="O-1", ends=AfterHeight(50))
+    tracked.hidden_until_ns = 120 * S
+    bench.tracker.adopt(tracked, bench.now)
+    bench.wait(8, answer=gone)
+    assert tracked.denied_late_ns is not None, "denied once late enough"
+    bench.clock.advance(5 * S)
+    record = bench.record(OPEN, filled="0", quantity="1.000", price="100.0", at=13_000)
+    assert bench.tracker.baseline(record, [], bench.now) is tracked
+    bench.clock.advance(10 * S)
+    bench.do(bench.tracker.apply_tick(Tick(51, 0), bench.now))
+    before = len(bench.fetches)
+    bench.wait(0.3, answer=gone)
+    assert bench.tracker.get("O-1").told is OPEN, "its fills are read first"
+    assert len(bench.fetches) == before + 1
+
+
 def test_positions_are_not_compared_while_fills_are_under_way() -> None:
     bench = Bench()
     order = opened(bench)
