@@ -764,3 +764,43 @@ def test_a_fill_that_an_earlier_run_delivered_is_never_delivered_again() -> None
         assert [said for said in rig.events("O-1") if "filled" in said] == ["filled 0.100@100.0 9001"]
 
     run(body, journal)
+
+
+# --- what waits for time
+
+
+def test_an_order_that_only_a_mass_status_told_is_asked_about_after_its_last_moment() -> None:
+    """Nothing else happens on the account: no frame, no comparison."""
+
+    async def body(rig: Rig) -> None:
+        past(rig, 1)
+        source = rig.parts.account.reads
+        real, ends = source.page, AtWall(rig.clock.wall_ns() + 60_000 * 1_000_000)
+
+        async def with_an_end(query: Query, window: Window, cursor: str | None) -> Page[AccountRow]:
+            page = await real(query, window, cursor)
+            rows = [
+                evolve(row, ids=evolve(row.ids, ends=ends)) if isinstance(row, OrderRecord) else row
+                for row in page.rows
+            ]
+            return evolve(page, rows=rows)
+
+        source.page = with_an_end
+        assert len((await answer(rig, rig.service.reports.mass_status(None))).orders) == 1
+        asked = rig.counters.get("lookups.asked")
+        await rig.run(70_000)
+        assert rig.counters.get("lookups.asked") > asked
+
+    run(body)
+
+
+def test_a_cancel_of_an_order_that_only_the_engine_knows_begins_with_a_look_up() -> None:
+    async def body(rig: Rig) -> None:
+        order = rig.engine.add(limit("O-1", rig.iid))
+        rig.engine.submitted(order)
+        rig.service.commands.cancel([order])
+        await rig.run(5_000)
+        assert rig.counters.get("orders.cancels_held") == 1, "this venue cancels by its own id"
+        assert rig.counters.get("lookups.asked") > 0
+
+    run(body)

@@ -234,6 +234,7 @@ class Commands:
             for trade_id in order.trade_ids:
                 self._tracker.fills.applied(trade_id.value, order.ts_last)
             self._tracker.adopt(tracked, self._delivery.now())
+            self._delivery.rearm()
         self._delivery.orders[tracked.key] = order
         return tracked
 

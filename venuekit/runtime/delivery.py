@@ -126,7 +126,10 @@ class Delivery:
         self.rearm()
 
     def rearm(self) -> None:
-        """The tracker is asked again as soon as something of it is due."""
+        """The tracker is asked again as soon as something of it is due.
+
+        For those who tell it something that has no actions to `do`.
+        """
         due = self._tracker.next_due_ns()
         if due is None or self._closed or (self._timer_ns is not None and self._timer_ns <= due):
             return

@@ -259,6 +259,7 @@ class MassStatus:
         if known is None or known.told is OrderStatus.INITIALIZED:
             fresh = [fill for fill in one.fills if fill.trade_key not in self._tracker.fills]
             tracked = self._tracker.baseline(one.record, one.fills, self._delivery.now())
+            self._delivery.rearm()
             self._delivery.remember(tracked, fresh)
             return tracked
         self._delivery.do(self._tracker.apply_order(one.record, self._delivery.now()))
