@@ -239,6 +239,8 @@ class Reading:
     count: int = 0
     late: list[tuple[Line, str]] = field(factory=list)
     """Frames that told the end of an order which the engine did not hear of at once, and the order."""
+    _closed: set[int] = field(factory=set)
+    """Connections that are over: what still comes of them is to be dropped."""
     _living: set[str] = field(factory=set)
     """Orders that were submitted by this process and have not ended in the engine."""
     _ids: dict[str, str] = field(factory=dict)
@@ -257,7 +259,7 @@ class Reading:
         """What a stream said must be told before time goes on, unless it ends or the engine takes it not."""
         ended = self.heard.ended
         for name, frame in list(ended.items()):
-            if name not in self._living:
+            if name not in self._living or frame.number in self._closed:
                 del ended[name]
             elif line.mono_ns > frame.mono_ns + AT_ONCE_NS:
                 self.late.append((ended.pop(name), name))
@@ -265,9 +267,7 @@ class Reading:
         if line.what == "begin":
             self._living.clear()
         elif line.what == "closed":
-            gone = [one for one, frame in ended.items() if frame.number == line.number]
-            for one in gone:
-                del ended[one]
+            self._closed.add(line.number)
         elif line.what == "not_taken" or (line.what == "told" and ends(line)):
             self._living.discard(name)
         elif line.what == "told" and event == "submitted":

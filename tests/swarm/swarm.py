@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 import fast_stark_crypto
@@ -109,6 +110,7 @@ class Run:
         self.start_ns = self.history.wall_ns()
         self.outcome = Outcome(plan.seed)
         self.armed: dict[int, Fault] = {}
+        self._others = count(1)
         self.rig: object | None = None
         """The client while it runs and has told its mass status."""
         self.waiting: list[Act] = []
@@ -463,7 +465,8 @@ class Run:
     def _external(self, about: Mapping[str, object]) -> None:
         market, side = str(about["market"]), str(about["side"])
         price = self._price(market, side, "far" if about["far"] else "through")
-        name = f"X-{self.history.mono_ns()}" if about["named"] else ""
+        # Two of one moment are two orders.
+        name = f"X-{next(self._others)}" if about["named"] else ""
         self.x.external(side, str(about["size"]), str(price), market=market, client_id=name)
 
     def _external_cancel(self, about: Mapping[str, object]) -> None:
