@@ -14,7 +14,15 @@ import click
 from venuekit.cli.output import emit, json_option, say, table, wants_json
 from venuekit.errors import CaptureError, ConfigError
 from venuekit.runtime.journal_entries import Replay
-from venuekit.runtime.journal_file import check_file, read_entries, read_facts, read_only, torn, wal_of
+from venuekit.runtime.journal_file import (
+    check_file,
+    read_entries,
+    read_facts,
+    read_only,
+    torn,
+    unread,
+    wal_of,
+)
 
 if TYPE_CHECKING:
     from venuekit.runtime.journal import OpenIntent
@@ -78,7 +86,7 @@ def _reading(file: Path) -> Iterator[sqlite3.Connection]:
         with closing(read_only(file)) as db:
             yield db
     except sqlite3.Error as error:
-        raise torn(file, error) from error
+        raise unread(file, error) from error
 
 
 def _whole(file: Path, db: sqlite3.Connection) -> tuple[dict[str, str], Replay, list[Entry]]:

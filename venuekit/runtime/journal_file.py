@@ -44,9 +44,19 @@ _MAGIC = b"SQLite format 3\0"
 _LOCK_SECS = 0.5
 _BUSY_SECS = 5.0
 _UNSOUND = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NOT_ITS_CONTENT = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+)
 _WAL_READS = 3
 """A node may be writing: what looks damaged is read again."""
 _AWAY = "move it and the files that begin with its name away to begin anew; the venue is asked for the rest."
+_OPEN = "close what else has it open, or check whose file it is, and its mode."
 _EACH = "give every account its own file."
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -268,9 +278,7 @@ def check_file(path: Path, owner: Owner | None = None) -> dict[str, str]:
         with path.open("rb") as file:
             head = file.read(100)
     except OSError as error:
-        raise CaptureError(
-            f"{path} cannot be read: {error.strerror}", hint="check whose file it is, and its mode."
-        ) from error
+        raise CaptureError(f"{path} cannot be read: {error.strerror}", hint=_OPEN) from error
     if len(head) < 100:
         raise torn(path, "its beginning is missing")
     if not head.startswith(_MAGIC):
@@ -311,7 +319,7 @@ def _check_wal(path: Path) -> None:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise torn(path, f"{wal_of(path).name} cannot be read: {error.strerror}") from error
+            raise CaptureError(f"{wal_of(path)} cannot be read: {error.strerror}", hint=_OPEN) from error
         if found is None:
             return
     raise torn(path, f"{wal_of(path).name} is damaged: {found}")
@@ -340,8 +348,16 @@ def read_entries(db: sqlite3.Connection) -> Iterator[tuple[Entry, bool]]:
 
 
 def torn(path: Path, error: object) -> CaptureError:
-    """The refusal of a file that SQLite cannot read."""
+    """The refusal of a file that is not as it was written."""
     return CaptureError(f"{path} is torn: {error}", hint=_AWAY)
+
+
+def unread(path: Path, error: sqlite3.Error) -> CaptureError:
+    """The refusal of a file that SQLite could not read: nobody may be told to throw a sound one away."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None or code & 0xFF not in _NOT_ITS_CONTENT:
+        return torn(path, error)
+    return CaptureError(f"{path} cannot be read: {error}", hint=_OPEN)
 
 
 def _unwritable(path: Path, error: sqlite3.Error | OSError) -> CaptureError:
@@ -440,7 +456,7 @@ def _load(path: Path) -> Replay:
                     raise torn(path, f"entry {entry.seq} is not what was written")
                 state.apply(entry)
     except sqlite3.Error as error:
-        raise torn(path, error) from error
+        raise unread(path, error) from error
     return state
 
 
@@ -465,7 +481,7 @@ def _facts_of_both(path: Path) -> dict[str, str]:
         with closing(read_only(path)) as db:
             return read_facts(db)
     except sqlite3.Error as error:
-        raise torn(path, error) from error
+        raise unread(path, error) from error
 
 
 def _whose(facts: Mapping[str, str]) -> list[str | None]:

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -433,6 +434,18 @@ def test_what_cannot_be_read_is_refused(path: Path) -> None:
         opened(path)
     path.rmdir()
     opened(path).close()
+
+
+def test_a_journal_that_another_program_holds_is_not_taken_for_a_torn_one(dead: Path) -> None:
+    """Somebody looks into it: told to move it away, a person would lose the orders in it."""
+    with closing(sqlite3.connect(dead, isolation_level=None)) as other:
+        other.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("SELECT count(*) FROM entries").fetchone()
+        with pytest.raises(CaptureError, match="cannot be read: database is locked") as caught:
+            opened(dead)
+        assert "close what else has it open" in (caught.value.hint or "")
+    assert names(opened(dead)) == ["O-1", "O-2"]
 
 
 def test_a_journal_that_names_no_owner_is_torn(path: Path) -> None:
