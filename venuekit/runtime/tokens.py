@@ -44,7 +44,7 @@ class TokenKeeper:
         """A valid token; raise `AuthNeeded`, `WaitNeeded` or `SendFailed` when none can be had."""
         need = self._machine.need(self._clock.venue_ns())
         if need is Need.OBTAIN:
-            self._take_off()
+            self._take_off().add_done_callback(self._obtain_done)
         elif need is Need.USE_AND_REFRESH:
             self._refresh()
         if need in (Need.USE, Need.USE_AND_REFRESH) and self._machine.token is not None:
@@ -72,14 +72,18 @@ class TokenKeeper:
             self._flight.cancel()
             await asyncio.gather(self._flight, return_exceptions=True)
 
-    def _take_off(self) -> None:
+    def _take_off(self) -> asyncio.Task[Token]:
         self._machine.take_off()
         self._flight = asyncio.get_running_loop().create_task(self._obtain(), name="token")
+        return self._flight
+
+    def _obtain_done(self, task: asyncio.Task[Token]) -> None:
+        # Who waits has the error as well. But a command waits no longer than its own time.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.info("no token: %s", _said(error))
 
     def _refresh(self) -> None:
-        self._take_off()
-        assert self._flight is not None
-        self._flight.add_done_callback(self._background_done)
+        self._take_off().add_done_callback(self._background_done)
 
     async def _obtain(self) -> Token:
         self._counters.inc("auth.obtain")
@@ -120,7 +124,10 @@ class TokenKeeper:
         error = task.exception()
         if error is None:
             return
-        kind = error.message if isinstance(error, VenuekitError) else type(error).__name__
-        self._log.warning("token refresh failed, the old token stays while it is valid: %s", kind)
+        self._log.warning("token refresh failed, the old token stays while it is valid: %s", _said(error))
         if self._machine.token is not None and not self._closed:
             self._timer = self._clock.call_at(self._clock.mono_ns() + 2_000_000_000, self._due)
+
+
+def _said(error: BaseException) -> str:
+    return error.message if isinstance(error, VenuekitError) else type(error).__name__

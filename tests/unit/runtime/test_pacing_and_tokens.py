@@ -1,6 +1,7 @@
 """Pacer, TokenKeeper and Requester under a clock that only the test moves."""
 
 import asyncio
+import gc
 import logging
 
 import pytest
@@ -454,6 +455,28 @@ def test_a_command_waits_for_a_token_no_longer_than_for_its_reply():
         assert (auth.flights, len(port.seen)) == (1, 1)
 
     asyncio.run(run())
+
+
+def test_why_there_was_no_token_is_told_also_when_nobody_waits_for_it_any_more(caplog):
+    caplog.set_level(logging.INFO)
+
+    async def run():
+        clock = ManualClock()
+        auth = Auth(clock)
+        auth.gate = asyncio.Event()
+        asking = requester(Port(), clock, auth=auth)
+        task = asyncio.create_task(asking.send(HttpRequest("submit", "POST", "/x", private=True)))
+        with pytest.raises(SendFailed, match="none within 10000 ms"):
+            await finish(clock, task)
+        del task
+        auth.error = AuthNeeded("the key is unknown")
+        auth.gate.set()
+        await asyncio.wait({asking.tokens._flight}, timeout=5)
+        asking.tokens = None
+        gc.collect()
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == ["no token: the key is unknown"]
 
 
 @pytest.mark.parametrize("was_wrong", [True, False])
