@@ -1,10 +1,12 @@
-"""Sockets for streams: connected to a host, or to a host behind an HTTP proxy (CONNECT, RFC 9110 9.3.6)."""
+"""Sockets: connected to a host, or to a host behind an HTTP proxy (CONNECT, RFC 9110 9.3.6)."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from base64 import b64encode
+from collections.abc import Sequence
+from itertools import zip_longest
 from urllib.parse import unquote, urlsplit
 
 MAX_HEAD_BYTES = 8_192
@@ -17,9 +19,9 @@ async def dial(host: str, port: int, proxy: str | None = None) -> socket.socket:
     TLS to the host, where it is wanted, runs inside: the proxy sees the host's name and nothing else.
     """
     if proxy is None:
-        return await _connected(host, port)
+        return await connected(host, port)
     parts = urlsplit(proxy)
-    through = await _connected(parts.hostname or "", parts.port or 80)
+    through = await connected(parts.hostname or "", parts.port or 80)
     try:
         await _tunnel(through, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", _credentials(proxy))
     except BaseException:
@@ -28,23 +30,83 @@ async def dial(host: str, port: int, proxy: str | None = None) -> socket.socket:
     return through
 
 
-async def _connected(host: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    failure = OSError("the name has no address")
-    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        attempt = socket.socket(family, kind, protocol)
+type _Address = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+
+
+async def connected(host: str, port: int, beside_secs: float | None = None) -> socket.socket:
+    """A socket connected to the first address of the name that answers; OSError when none does.
+
+    One address is tried once another failed, and beside it after `beside_secs` (RFC 8305 5). A turn of the
+    loop later nothing else is open, also when this is given up: the race inside asyncio's own connect would
+    leave a socket open that is given up in the turn in which it succeeds.
+    """
+    addresses = await _addresses(host, port)
+    found = await _race(addresses if beside_secs is None else _by_turns(addresses), beside_secs)
+    if isinstance(found, socket.socket):
+        return found
+    try:
+        raise found
+    finally:
+        # An error that holds the frame that holds it is garbage for the collector.
+        del found
+
+
+async def _addresses(host: str, port: int) -> Sequence[_Address]:
+    """At least one, or an OSError; a number is looked up nowhere, so in no thread either."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+async def _race(addresses: Sequence[_Address], beside_secs: float | None) -> socket.socket | BaseException:
+    """The socket of the first address that answered, or what the last one failed with."""
+    failure: BaseException = OSError("the name has no address")
+    left, attempts = iter(addresses), set[asyncio.Task[socket.socket]]()
+    try:
+        while True:
+            address = next(left, None)
+            if address is not None:
+                attempts.add(asyncio.create_task(_attempt(address)))
+            elif not attempts:
+                return failure
+            wait_secs = beside_secs if address is not None else None
+            done, _ = await asyncio.wait(attempts, timeout=wait_secs, return_when=asyncio.FIRST_COMPLETED)
+            for attempt in done:
+                attempts.discard(attempt)
+                error = attempt.exception()
+                if error is None:
+                    return attempt.result()
+                failure = error
+    finally:
+        for attempt in attempts:
+            _give_up(attempt)
+
+
+def _by_turns(addresses: Sequence[_Address]) -> list[_Address]:
+    """One of each family after the other (RFC 8305 4)."""
+    families: dict[int, list[_Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    return [one for row in zip_longest(*families.values()) for one in row if one is not None]
+
+
+async def _attempt(info: _Address) -> socket.socket:
+    family, kind, protocol, _, address = info
+    attempt = socket.socket(family, kind, protocol)
+    try:
         attempt.setblocking(False)
-        try:
-            await loop.sock_connect(attempt, address)
-        except OSError as error:
-            attempt.close()
-            failure = error
-        except BaseException:
-            attempt.close()
-            raise
-        else:
-            return attempt
-    raise failure
+        await asyncio.get_running_loop().sock_connect(attempt, address)
+    except BaseException:
+        attempt.close()
+        raise
+    return attempt
+
+
+def _give_up(attempt: asyncio.Task[socket.socket]) -> None:
+    """Cancelled, it closes its socket itself; over, it may have succeeded in the turn of another."""
+    if not attempt.cancel() and attempt.exception() is None:
+        attempt.result().close()
 
 
 def _credentials(proxy: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import httpcore
 
+from venuekit.transport.dial import connected
 from venuekit.transport.rules import readable
 
 MAX_UNREAD_BYTES = 4 * 2**20
@@ -28,11 +29,10 @@ class LoopSockets(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> LoopStream:
         """A stream to the first address of the name that answers."""
-        loop = asyncio.get_running_loop()
         try:
-            _, stream = await loop.create_connection(
-                LoopStream, host, port, happy_eyeballs_delay=NEXT_ADDRESS_SECS
-            )
+            reached = await connected(host, port, NEXT_ADDRESS_SECS)
+            # Given up from here on, the socket has a transport that closes it.
+            _, stream = await asyncio.get_running_loop().create_connection(LoopStream, sock=reached)
         except OSError as error:
             raise httpcore.ConnectError from error
         return stream
