@@ -339,6 +339,24 @@ def test_what_waits_at_a_stop_is_told_where_the_engine_can_place_it_and_counted_
     assert lines == ["stopping: 2 reports or events of order O-2 were not told"]
 
 
+def test_a_stop_goes_on_when_it_cannot_be_told_whether_the_engine_is_ready(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Behind it the connections are closed, and the journal."""
+    home, client = _home({}, ManualClock())
+    client.orders["O-1"] = "A-1"
+    answers = iter([False])
+
+    async def main() -> None:
+        assert home.follows(ClientOrderId("O-1"), lambda: None, lambda: next(answers))
+        home.stop()
+
+    asyncio.run(main())
+    assert home.main is None
+    assert client.counts == ["bridge.exec.untold_at_stop"]
+    assert "the engine refused what it was told of O-1" in caplog.text
+
+
 def test_a_word_that_is_being_taken_up_at_a_stop_is_not_said_twice() -> None:
     home, client = _home({})
 

@@ -297,10 +297,10 @@ class Tracked:
     fills_tries: int = 0
     denied_existence: int = 0
     """Conclusive not-found answers in a row for an order the venue once had."""
-    known_mono_ns: int | None = None
-    """When the venue last said that it has the order: what it denied before proves nothing."""
     denied_mono_ns: int = 0
     """When the first of them was asked for."""
+    known_mono_ns: int | None = None
+    """When the venue last said that it has the order: what it denied before proves nothing."""
     denied_late_ns: int | None = None
     """When it was first asked for late enough, and denied; monotonic, None once it was found again."""
     retry_ns: int | None = None

@@ -305,11 +305,11 @@ class Homecoming:
         """True when the engine has the word; one that only a moved claim could place is not said."""
         if word.handed:
             return True
-        known = main.cache.order(word.name) is not None
-        placed = known if word.report is None else known or self.owner_of(word.name) is None
-        if not placed or not word.ready():
-            return False
         try:
+            known = main.cache.order(word.name) is not None
+            placed = known if word.report is None else known or self.owner_of(word.name) is None
+            if not placed or not word.ready():
+                return False
             word.say()
         except Exception:
             # Counted by the caller as not told: there is no later to offer it in.
