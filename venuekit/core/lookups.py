@@ -40,6 +40,10 @@ def denied_existence(
 
     So it is asked twice: when it was denied first it may have ended a moment ago, and history lags.
     """
+    if order.known_mono_ns is not None and asked.mono_ns < order.known_mono_ns:
+        # The answer took so long that the venue showed the order meanwhile.
+        order.hear(Heard.DENIED_EARLY)
+        return []
     order.denied_existence += 1
     settled = _settled(order, asked, agenda)
     often = order.denied_existence >= _DENIALS_AFTER_RECEIPT

@@ -93,15 +93,20 @@ def filled(bench: Bench) -> None:
     bench.fill("t1", "0.400")
 
 
+@pytest.mark.parametrize("slow", [False, True], ids=["answered before", "answered after"])
 @pytest.mark.parametrize("shown", [opened, filled])
 def test_a_denial_from_before_the_order_was_shown_makes_no_alarm_of_the_next(
-    shown: Callable[[Bench], None],
+    shown: Callable[[Bench], None], slow: bool
 ) -> None:
     bench = Bench(**LISTS)
     bench.order()
-    asked(bench)
+    before = bench.now
+    if not slow:
+        bench.do(bench.tracker.apply_look_up("O-1", ABSENT, bench.now, before))
     bench.wait(7)
     shown(bench)
+    if slow:
+        bench.do(bench.tracker.apply_look_up("O-1", ABSENT, bench.now, before))
     asked(bench)
     assert bench.engine.alarms == [], "it may have ended just now, and history lags"
     bench.wait(20, answer=ABSENT)
