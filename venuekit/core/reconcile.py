@@ -33,12 +33,25 @@ class Difference:
 
 
 @define
+class _Doubt:
+    """A position that the fills do not make."""
+
+    beyond: int
+    """What the venue has beyond them."""
+    since_ns: int
+    """When that was seen first; monotonic."""
+    left: int
+    """The same without the fills of before it was read last that came since."""
+    read_ns: int | None
+    """When it was read last, in venue time; None: not known."""
+
+
+@define
 class PositionBook:
     """Net positions as baseline plus delivered fills; a difference is never corrected in silence."""
 
     _raw: dict[InstrumentId, int] = field(factory=dict)
-    _doubtful: dict[InstrumentId, tuple[int, int, int]] = field(factory=dict)
-    """By instrument, a difference that was seen, what the venue said, and when it was seen first."""
+    _doubtful: dict[InstrumentId, _Doubt] = field(factory=dict)
     _base_ns: dict[InstrumentId, int] = field(factory=dict)
     """Venue time of the baseline: a fill up to then is part of it, however late it is delivered."""
     applied: int = 0
@@ -50,25 +63,30 @@ class PositionBook:
         """The delivered fill moves its position."""
         self.applied += 1
         if fill.ts_event > self._base_ns.get(fill.instrument_id, -1):
-            self._move(fill, 1 if side == OrderSide.BUY else -1)
+            self._move(fill, 1 if side == OrderSide.BUY else -1, fill.ts_event)
 
     def apply_void(self, fill: FillRecord, side: OrderSide, ts_event: int) -> None:
         """The fill was taken back then."""
         self.applied += 1
         if ts_event > self._base_ns.get(fill.instrument_id, -1):
-            self._move(fill, -1 if side == OrderSide.BUY else 1)
+            self._move(fill, -1 if side == OrderSide.BUY else 1, ts_event)
 
     def explains(self, record: PositionRecord) -> bool:
         """True when the fills make what this record says, or nothing is known to compare it with."""
         there = int(Decimal(record.signed_qty) * RAW_SCALE)
         return not self.started or self._raw.get(record.instrument_id, 0) == there
 
-    def _move(self, fill: FillRecord, sign: int) -> None:
+    def _move(self, fill: FillRecord, sign: int, ts_event: int) -> None:
         if not self.started:
             return
         iid = fill.instrument_id
         self._raw[iid] = self._raw.get(iid, 0) + sign * fill.quantity.raw
-        if iid in self._doubtful and self._doubtful[iid][1] == self._raw[iid]:
+        doubt = self._doubtful.get(iid)
+        if doubt is None or (doubt.read_ns is not None and ts_event > doubt.read_ns):
+            # One of after the reading explains nothing of it, be it of the missing one's very size.
+            return
+        doubt.left -= sign * fill.quantity.raw
+        if not doubt.left:
             # The fills make what the venue said: an equal difference later is another one.
             del self._doubtful[iid]
 
@@ -78,11 +96,13 @@ class PositionBook:
         now_ns: int = 0,
         settle_ns: int = 0,
         moving: Collection[InstrumentId] = (),
+        read_ns: int | None = None,
     ) -> list[Difference]:
         """Compare with the venue's whole list (what is missing is flat); the first time it is the baseline.
 
         A difference is returned when the venue says the same thing twice in a row, `settle_ns` apart: until
         then its fills may not be shown yet. It is the new baseline then. `moving`: those are left alone.
+        `read_ns`: the venue's time of the list; a fill of after it is in none of its positions.
         """
         positions = list(positions)
         if not self.started:
@@ -101,10 +121,12 @@ class PositionBook:
                 self._raw[instrument_id] = there
                 self._doubtful.pop(instrument_id, None)
                 continue
-            beyond, _, since_ns = self._doubtful.get(instrument_id, (0, there, now_ns))
-            if beyond != there - here:
-                self._doubtful[instrument_id] = (there - here, there, now_ns)
-            elif now_ns - since_ns >= settle_ns:
+            beyond, known = there - here, self._doubtful.get(instrument_id)
+            since_ns = known.since_ns if known is not None and known.beyond == beyond else None
+            if since_ns is None or now_ns - since_ns < settle_ns:
+                first_ns = now_ns if since_ns is None else since_ns
+                self._doubtful[instrument_id] = _Doubt(beyond, first_ns, beyond, read_ns)
+            else:
                 differences.append(
                     Difference(instrument_id, Decimal(here) / RAW_SCALE, Decimal(there) / RAW_SCALE)
                 )
@@ -297,8 +319,4 @@ def fills_under_way(tracker: OrderTracker) -> set[InstrumentId | None]:
 
     So they must while orders are left to a mass status. None: it is not known of which instrument they are.
     """
-    return {
-        order.instrument_id
-        for order in tracker
-        if order.waiting or order.claimed_raw > order.filled_raw
-    }
+    return {order.instrument_id for order in tracker if order.waiting or order.claimed_raw > order.filled_raw}

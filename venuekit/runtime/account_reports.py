@@ -201,8 +201,10 @@ class AccountReports:
             return False
         # Fills that never come must not hide what the other positions say.
         known = [iid for iid in moving if iid is not None]
-        now_ns = self._delivery.now().mono_ns
-        for difference in self._positions.apply_snapshot(rows, now_ns, self._settle_ns, known):
+        now = self._delivery.now()
+        for difference in self._positions.apply_snapshot(
+            rows, now.mono_ns, self._settle_ns, known, now.wall_ns
+        ):
             self._delivery.do([Alarm("position_differs", said(difference))])
         return not (moving or self._positions.doubtful)
 

@@ -194,6 +194,26 @@ def test_a_difference_that_a_late_fill_explains_is_forgotten() -> None:
     assert not book.doubtful
 
 
+def test_fills_of_the_missing_ones_size_after_a_position_was_read_do_not_explain_it() -> None:
+    """Somebody buys one after another, and one buy was never told: the position goes on with one more."""
+    bench, book = Bench(), PositionBook()
+    book.apply_snapshot([])
+    second, late = 1_000_000_000, bench.fill_record("late", "1.000", at=1_500)
+    told = [bench.fill_record(f"t{number}", "1.000", at=2_000 + 1_000 * number) for number in range(2)]
+    assert book.apply_snapshot([_position("1")], 2 * second, second, (), T0 + 2 * second - 1) == []
+    book.apply_fill(told[0], OrderSide.BUY)
+    assert book.doubtful
+    (difference,) = book.apply_snapshot([_position("2")], 3 * second, second, (), T0 + 3 * second - 1)
+    assert (difference.expected, difference.venue) == (1, 2)
+    book.apply_snapshot([_position("3")], 4 * second, second, (), T0 + 4 * second - 1)
+    book.apply_fill(told[1], OrderSide.BUY)
+    assert not book.doubtful, "that one had happened, and came late"
+    book.apply_snapshot([_position("4")], 5 * second, second, (), T0 + 5 * second - 1)
+    book.apply_fill(bench.fill_record("new", "2.000", at=6_000), OrderSide.SELL)
+    book.apply_fill(late, OrderSide.BUY)
+    assert not book.doubtful, "whatever else came in between"
+
+
 def test_an_equal_difference_after_one_that_was_explained_is_another_one() -> None:
     bench, book = Bench(), PositionBook()
     book.apply_snapshot([])
