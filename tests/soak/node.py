@@ -21,11 +21,13 @@ from typing import Any
 
 from attrs import evolve
 from nautilus_trader.model import StrategyId, Venue
-from trader import EventFile, SoakTrader
+from trader import EventFile, Pace, SoakTrader
 from verdict import CYCLE_SECS
 
 from venuekit.cli.audit import read_cache
+from venuekit.core import levels
 from venuekit.core.fills import FillBook
+from venuekit.core.numbers import Memo
 from venuekit.core.orders import OrderTracker
 from venuekit.host.config import load_config
 from venuekit.host.open import OpenedVenue
@@ -62,8 +64,13 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def bound(orders: int, fills: int) -> None:
-    """What is kept of ended orders and delivered fills is full after a few minutes: an hour shows growth."""
+def bound(orders: int, fills: int, numbers: int) -> None:
+    """What is kept is full after a few minutes: an hour shows growth.
+
+    That is ended orders, delivered fills, and the prices and sizes that were converted once.
+    """
+    levels.MEMO_LIMIT = numbers
+    Memo.__init__.__defaults__ = (numbers,)  # type: ignore[attr-defined]
     for cls, name, most in (
         (OrderTracker, "most_closed", orders),
         (Replay, "most_ended", orders),
@@ -207,14 +214,15 @@ class Watch:
 
 async def main(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    bound(args.orders, args.fills)
+    bound(args.orders, args.fills, args.numbers)
     if args.compare_ms:
         hurry(args.compare_ms)
     flags = ["log_level=OFF", "forget_flat_mins=0", "tick_capacity=100"]
     flags.append(f"forget_ended_mins={args.forget_mins}")
     config = evolve(load_config(args.config, flags=[f"node.{flag}" for flag in flags]), strategies=())
     events = EventFile(args.config.parent / "events.jsonl")
-    trader = SoakTrader.made(MARKETS, args.seed, args.every_ms, args.cycle_secs, events)
+    pace = Pace(args.every_ms, args.rush_secs)
+    trader = SoakTrader.made(MARKETS, args.seed, pace, args.cycle_secs, events)
     node = VenueNode.from_config(config, strategies=[trader])
     watch = Watch(node, trader, events, args.config.parent / "journals", args.trace)
     driving = asyncio.create_task(watch.run(args.sample_secs))
@@ -230,7 +238,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--every-ms", type=int, default=250)
+    parser.add_argument("--every-ms", type=int, default=1000)
+    parser.add_argument("--rush-secs", type=float, default=0.0)
+    parser.add_argument("--numbers", type=int, default=256)
     parser.add_argument("--cycle-secs", type=float, default=CYCLE_SECS)
     parser.add_argument("--sample-secs", type=float, default=1.0)
     parser.add_argument("--orders", type=int, default=1000)

@@ -46,6 +46,8 @@ RECOMMENDED = {
 START_SECS = 120
 PARTS_SECS = 10.0
 """How often memory is told apart; that is done from outside, so that it costs the node nothing."""
+CALM_SECS = 360.0
+"""Ended orders have left Nautilus's cache by then."""
 AGREE_SECS = 150.0
 """How long agreement may take after the last fault was lifted."""
 ENDED = ("OrderFilled", "OrderCanceled", "OrderRejected", "OrderDenied", "OrderExpired")
@@ -208,7 +210,10 @@ async def started(args: argparse.Namespace, config: str, folder: Path) -> NodePr
     text = text.replace("[venues.paradex]", '[venues.paradex]\njournal = "journals"', 1)
     path = folder / "node.toml"
     path.write_text(text, encoding="utf-8")
+    # A while before growth counts: what is kept for some minutes is less then.
+    rush_secs = max(0.0, min(args.warm_secs, args.secs / 3) - CALM_SECS) if args.rush else 0.0
     numbers = {
+        "rush-secs": rush_secs,
         "seed": args.seed,
         "orders": args.orders,
         "fills": args.fills,
@@ -269,8 +274,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--every-ms", type=int, default=1000, help="an order or a cancel every so often")
     parser.add_argument("--cycle-secs", type=float, default=CYCLE_SECS, help="each market is flat once in it")
-    parser.add_argument("--orders", type=int, default=300, help="ended orders that are kept")
-    parser.add_argument("--fills", type=int, default=400, help="delivered fills that are kept")
+    parser.add_argument(
+        "--rush", action=argparse.BooleanOptionalAction, default=True, help="four times as often at first"
+    )
+    parser.add_argument("--orders", type=int, default=1000, help="ended orders that are kept")
+    parser.add_argument("--fills", type=int, default=1200, help="delivered fills that are kept")
     parser.add_argument("--compare-ms", type=int, default=0, help="instead of the venue's own")
     parser.add_argument("--line-secs", type=float, default=60, help="a line of progress every so often")
     parser.add_argument("--calm-secs", type=float, default=15, help="quiet before the last count")

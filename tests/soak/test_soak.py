@@ -15,6 +15,7 @@ import table
 from faults import KINDS, draws
 from parts import NAMES, parts_in, parts_of
 from slope import Line, line
+from trader import Pace
 from verdict import Report, Row, judged
 
 from venuekit.sim.fault_text import parse_fault
@@ -199,8 +200,26 @@ def test_the_parts_are_all_of_the_memory():
 def test_the_growth_of_each_part_is_told():
     rows = [(at, {**one, **dict.fromkeys(NAMES, 30 << 20), "orders": int(at)}) for at, one in samples(3600)]
     told = {row.name: row.value for row in verdict(rows).rows}
-    assert [name for name in told if name.startswith("of it")] == [
-        *(f"of it {words}" for words in NAMES.values()),
+    *parts, code = NAMES.values()
+    assert list(told)[1:6] == [
+        *(f"of it {words}" for words in parts),
         "of it order ids that Nautilus never frees, by calculation",
+        f"{code}, growth",
     ]
     assert told["of it order ids that Nautilus never frees, by calculation"].startswith("+0.41 MiB/h")
+
+
+def test_code_that_is_read_in_late_is_no_growth():
+    """Its pages are the file's, and go back to the system when it needs room."""
+    rows = samples(3600, rss=2.2 * 2**20 / 3600)
+    none = dict.fromkeys(NAMES, 0)
+    late = [(at, {**one, **none, "files": int(2.2 * 2**20 * at / 3600)}) for at, one in rows]
+    assert failed(verdict(rows)) == ["resident memory without code, growth"]
+    assert failed(verdict(late)) == []
+
+
+def test_the_rounds_of_the_rush_are_four_times_as_many():
+    pace = Pace(1000, 10.0)
+    secs = [tick * pace.tick_ns() / 1e9 for tick in range(1, 81) if pace.due(tick)]
+    assert [at for at in secs if at < 10] == [n / 4 for n in range(1, 40)]
+    assert [at for at in secs if at >= 10] == [float(n) for n in range(10, 21)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
+from attrs import frozen
 from nautilus_trader.config import StrategyConfig
 from nautilus_trader.model import BookType, InstrumentId, OrderFilled, OrderSide, Price, Quantity, StrategyId
 from nautilus_trader.trading import Strategy
@@ -15,8 +16,25 @@ from nautilus_trader.trading import Strategy
 MOST_LOTS = 400
 """No position grows beyond that many steps of the instrument's size."""
 MOST_OPEN = 12
+RUSH = 4
 FLAT = 0.5
 """Of every cycle each market is closed and left alone for that part: there is always one that trades."""
+
+
+@frozen
+class Pace:
+    """A round every so often, and `RUSH` times as often for the first seconds."""
+
+    every_ms: int
+    rush_secs: float = 0.0
+
+    def tick_ns(self) -> int:
+        """The time between two ticks of the timer."""
+        return self.every_ms * 1_000_000 // RUSH
+
+    def due(self, tick: int) -> bool:
+        """Whether the tick of this number is a round."""
+        return tick * self.tick_ns() < self.rush_secs * 1e9 or tick % RUSH == 0
 
 
 class EventFile:
@@ -63,12 +81,12 @@ class SoakTrader(Strategy):
     quiet = False
 
     @classmethod
-    def made(cls, markets: list[str], seed: int, every_ms: int, cycle_secs: float, events: EventFile) -> Self:
+    def made(cls, markets: list[str], seed: int, pace: Pace, cycle_secs: float, events: EventFile) -> Self:
         """The native base takes nothing but a config when it is made."""
         self = cls(StrategyConfig(strategy_id=StrategyId("SOAK-001")))
         self.markets = [InstrumentId.from_str(one) for one in markets]
         self.random = Random(seed)
-        self.every_ms = every_ms
+        self.pace, self.ticks = pace, 0
         self.cycle_ns = int(cycle_secs * 1e9)
         self.events = events
         self.began_ns = 0
@@ -80,12 +98,17 @@ class SoakTrader(Strategy):
             self.subscribe_quotes(iid)
             self.subscribe_trades(iid)
         self.began_ns = self.clock.timestamp_ns()
-        self.clock.set_timer_ns("round", self.every_ms * 1_000_000, callback=self.on_round)
+        self.clock.set_timer_ns("round", self.pace.tick_ns(), callback=self.on_tick)
 
     def on_order_event(self, event: Any) -> None:
         self.events.add(event)
 
-    def on_round(self, _event: object) -> None:
+    def on_tick(self, _event: object) -> None:
+        self.ticks += 1
+        if self.pace.due(self.ticks):
+            self.on_round()
+
+    def on_round(self) -> None:
         if self.quiet:
             for order in self.cache.orders_open():
                 if not order.is_pending_cancel:

@@ -107,20 +107,26 @@ def _growth(busy: Sequence[Sample], secs: float) -> list[Row]:
     def judged_at(found: Line, most: float) -> tuple[str, bool | None]:
         return (f"at most {most:,g}", found.at_most(most)) if long_enough else ("", None)
 
-    grown = line([(at, one["rss"] / 2**20) for at, one in busy], cycle)
+    told = [(at, one) for at, one in busy if "native" in one]
+    held = [(at, (one["rss"] - one.get("files", 0)) / 2**20) for at, one in (told or busy)]
+    grown = line(held, cycle)
     target = (
         (f"at most {MOST_MIB_AN_HOUR:g}", grown.shows_at_most(MOST_MIB_AN_HOUR))
         if long_enough
         else ("", None)
     )
-    rows = [Row("resident memory, growth", _an_hour(grown, "MiB/h"), *target)]
-    told = [(at, one) for at, one in busy if "native" in one]
-    for name, words in NAMES.items() if told else ():
-        part = line([(at, one[name] / 2**20) for at, one in told], cycle)
-        rows.append(Row(f"of it {words}", _an_hour(part, "MiB/h")))
+    rows = [Row("resident memory without code, growth", _an_hour(grown, "MiB/h"), *target)]
+    parts = {
+        words: _an_hour(line([(at, one[name] / 2**20) for at, one in told], cycle), "MiB/h")
+        for name, words in (NAMES.items() if told else ())
+    }
+    code = parts.pop(NAMES["files"], None)
+    rows += [Row(f"of it {words}", value) for words, value in parts.items()]
     orders = (busy[-1][1]["orders"] - busy[0][1]["orders"]) / (busy[-1][0] - busy[0][0]) * 3600
     ids = f"{orders * ID_BYTES / 2**20:+.2f} MiB/h ({ID_BYTES} bytes an order)"
     rows.append(Row("of it order ids that Nautilus never frees, by calculation", ids))
+    if code is not None:
+        rows.append(Row(f"{NAMES['files']}, growth", code))
     heap = line([(at, one["heap"] / 2**20) for at, one in busy])
     rows.append(Row("the C heap, growth", _an_hour(heap, "MiB/h"), *judged_at(heap, MOST_MIB_AN_HOUR)))
     blocks = line([(at, one["blocks"]) for at, one in busy])
