@@ -264,6 +264,7 @@ def test_the_cache_keeps_the_newest_ticks_up_to_its_capacity(monkeypatch):
             await asyncio.sleep(0.05)
             if len(rig.heard["trade"]) >= 5:
                 break
+        assert len(rig.heard["trade"]) >= 5
         kept = [one.trade_id for one in rig.cache.trades(IID)]
         assert sorted(kept, key=str) == sorted((one.trade_id for one in rig.heard["trade"][-3:]), key=str)
 
