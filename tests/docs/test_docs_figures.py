@@ -106,7 +106,7 @@ def test_the_soak_table_is_of_a_run_that_ended_well(root):
         if cells[2:]
     }
     assert [one.strip() for one in rows["engine and ledger"]] == ["agree", "agree", "yes"]
-    for name in ("resident memory, growth", "the C heap, growth"):
+    for name in ("resident memory without code, growth", "the C heap, growth"):
         assert "MiB/h (95 %: within " in rows[name][0]
     for name in ("open descriptors", "threads", "asyncio tasks", "tasks that crashed", "other alarms"):
         assert rows[name][2].strip() == "yes", name
